@@ -1,0 +1,3 @@
+export * from "./gen/nullspace/agent/v1/file_pb.js";
+export * from "./gen/nullspace/agent/v1/process_pb.js";
+export * from "./gen/nullspace/agent/v1/system_pb.js";

@@ -1,0 +1,107 @@
+import { create, getOption } from "@bufbuild/protobuf";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import {
+  ErrorInfoSchema,
+  ErrorReason,
+  ErrorReasonSchema,
+  type ErrorRule,
+  rule,
+} from "./gen/nullspace/v1/error_pb.js";
+
+/** What a {@link Fault} tells besides its reason and message. */
+export interface FaultOptions {
+  /** What the caller can do about it, in one sentence. */
+  remedy?: string;
+  /** Facts about this failure, by name. */
+  details?: Record<string, string>;
+  cause?: unknown;
+}
+
+/**
+ * A failure whose cause is known, thrown where it is known. It becomes a
+ * Connect error with an `ErrorInfo` detail once, at the boundary, by
+ * {@link faultInterceptor}; code and retryability follow from the reason, as
+ * `error.proto` says.
+ */
+export class Fault extends Error {
+  override readonly name = "Fault";
+  readonly reason: ErrorReason;
+  readonly remedy: string;
+  readonly details: Record<string, string>;
+
+  constructor(reason: ErrorReason, message: string, options: FaultOptions = {}) {
+    super(message, { cause: options.cause });
+    this.reason = reason;
+    this.remedy = options.remedy ?? "";
+    this.details = options.details ?? {};
+  }
+}
+
+/** Code and retryability of a reason, as `error.proto` says. */
+export function errorRule(reason: ErrorReason): ErrorRule {
+  const value = ErrorReasonSchema.value[reason] ?? ErrorReasonSchema.value[ErrorReason.INTERNAL];
+  if (value === undefined) throw new Error("error.proto has no reason INTERNAL");
+  return getOption(value, rule);
+}
+
+/** The Connect error that carries a fault to clients of every protocol. */
+export function toConnectError(fault: Fault): ConnectError {
+  const { code, retryable } = errorRule(fault.reason);
+  const info = create(ErrorInfoSchema, {
+    reason: fault.reason,
+    retryable,
+    remedy: fault.remedy,
+    details: fault.details,
+  });
+  const detail = { desc: ErrorInfoSchema, value: info };
+  return new ConnectError(fault.message, Number(code), undefined, [detail], fault.cause);
+}
+
+const REASON_BY_CODE: Partial<Record<Code, ErrorReason>> = {
+  [Code.Canceled]: ErrorReason.CANCELLED,
+  [Code.DeadlineExceeded]: ErrorReason.DEADLINE_EXCEEDED,
+  [Code.InvalidArgument]: ErrorReason.INVALID_ARGUMENT,
+};
+
+/**
+ * Maps everything that a handler throws to a Connect error with an `ErrorInfo`.
+ * What is neither a fault nor a Connect error is a defect: it is handed to
+ * `onDefect`, and the client learns only that there was one.
+ */
+export function mapError(error: unknown, onDefect: (error: unknown) => void): ConnectError {
+  if (error instanceof Fault) return toConnectError(error);
+  if (error instanceof ConnectError && error.code !== Code.Unknown) {
+    if (error.findDetails(ErrorInfoSchema).length > 0) return error;
+    const reason = REASON_BY_CODE[error.code];
+    if (reason === undefined) return error;
+    return toConnectError(new Fault(reason, error.rawMessage, { cause: error }));
+  }
+  onDefect(error);
+  return toConnectError(
+    new Fault(ErrorReason.INTERNAL, "internal error", {
+      remedy: "Look for this request's id in the server's log.",
+      cause: error,
+    }),
+  );
+}
+
+/** Applies {@link mapError} to every handler of a router, streams included. */
+export function faultInterceptor(onDefect: (error: unknown) => void): Interceptor {
+  return (next) => async (request) => {
+    try {
+      const response = await next(request);
+      if (!response.stream) return response;
+      return { ...response, message: mapStream(response.message, onDefect) };
+    } catch (error) {
+      throw mapError(error, onDefect);
+    }
+  };
+}
+
+async function* mapStream<T>(messages: AsyncIterable<T>, onDefect: (error: unknown) => void) {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw mapError(error, onDefect);
+  }
+}

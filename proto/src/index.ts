@@ -1,0 +1,4 @@
+export * from "./gen/nullspace/v1/error_pb.js";
+export * from "./gen/nullspace/v1/key_pb.js";
+export * from "./gen/nullspace/v1/machine_pb.js";
+export * from "./headers.js";
