@@ -1,0 +1,23 @@
+import { ConnectError } from "@connectrpc/connect";
+
+/** Characters of a console that a record keeps. */
+const TAIL_LENGTH = 4000;
+
+/** What a record says of an error: its message, without what only a defect's stack would tell. */
+export function describeError(error: unknown): string {
+  if (error instanceof ConnectError) return printable(error.rawMessage);
+  return printable(error instanceof Error ? error.message : String(error));
+}
+
+/** What a record says of a machine that ended by itself. */
+export function describeDeath(consoleTail: string): string {
+  const tail = printable(consoleTail).trim().slice(-TAIL_LENGTH);
+  const fact = "the machine's process ended by itself";
+  return tail === "" ? fact : `${fact}; end of its console:\n${tail}`;
+}
+
+/** Guests write what they like to their console: no control characters in records, logs and terminals. */
+function printable(text: string): string {
+  // oxlint-disable-next-line no-control-regex -- Control characters are what is looked for.
+  return text.replaceAll(/\u001b\[[0-9;?]*[ -/]*[@-~]|[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
+}

@@ -1,0 +1,116 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { ErrorReason } from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
+import type { ApiKey, KeyStore } from "./key-store.js";
+import { invalid, LIMITS, pageSize } from "./limits.js";
+import type { Page } from "./machine-store.js";
+import { randomAlphanumeric } from "./random.js";
+
+const ID_LENGTH = 12;
+/** 227 bits. */
+const SECRET_LENGTH = 44;
+const KEY = /^ns_([a-z0-9]{12})_[a-z0-9]{44}$/;
+const BEARER = /^Bearer +(\S+)$/i;
+const MINUTE_MS = 60_000;
+
+/** API keys: `ns_<id>_<secret>`, of which only a hash is kept. */
+export class Keys {
+  readonly #store: KeyStore;
+
+  constructor(store: KeyStore) {
+    this.#store = store;
+  }
+
+  /**
+   * Makes a key.
+   *
+   * @returns Its record, and the key itself: it is nowhere else from now on.
+   * @throws Fault INVALID_ARGUMENT for a bad name.
+   */
+  async create(name: string): Promise<{ key: ApiKey; secret: string }> {
+    if (name.trim() === "" || name.length > LIMITS.maxKeyNameLength || name.includes("\0")) {
+      throw invalid(
+        "name",
+        "is empty or too long",
+        `Say in 1 to ${LIMITS.maxKeyNameLength} characters what the key is for.`,
+      );
+    }
+    const id = randomAlphanumeric(ID_LENGTH);
+    const secret = `ns_${id}_${randomAlphanumeric(SECRET_LENGTH)}`;
+    const key: ApiKey = {
+      id,
+      name,
+      hash: hashKey(secret).toString("hex"),
+      createdAt: new Date(),
+      lastUsedAt: undefined,
+      revokedAt: undefined,
+    };
+    await this.#store.insert(key);
+    return { key, secret };
+  }
+
+  /**
+   * Checks the Authorization header of a request.
+   *
+   * @returns The key that it carries.
+   * @throws Fault INVALID_API_KEY when it is missing, malformed, unknown or revoked.
+   */
+  async authenticate(authorization: string | null | undefined): Promise<ApiKey> {
+    const secret = BEARER.exec(authorization ?? "")?.[1];
+    if (secret === undefined) throw invalidKey("this call needs an API key");
+    const id = KEY.exec(secret)?.[1];
+    if (id === undefined) throw invalidKey("this is not an API key");
+    const key = await this.#store.find(id);
+    // Unknown keys cost the same as wrong ones, and both answer alike.
+    const expected = Buffer.from(key?.hash ?? "0".repeat(64), "hex");
+    if (!timingSafeEqual(hashKey(secret), expected) || key === undefined) {
+      throw invalidKey("no such API key");
+    }
+    if (key.revokedAt !== undefined) throw invalidKey("this API key was revoked");
+    await this.#noteUse(key);
+    return key;
+  }
+
+  /**
+   * Keys, newest first.
+   *
+   * @param limit 1 to 100; 50 when 0.
+   * @throws Fault INVALID_ARGUMENT.
+   */
+  async list(limit: number, cursor: string): Promise<Page<ApiKey>> {
+    return this.#store.list(pageSize(limit), cursor);
+  }
+
+  /**
+   * Ends a key at once. Revoking a revoked key changes nothing.
+   *
+   * @throws Fault API_KEY_NOT_FOUND.
+   */
+  async revoke(id: string): Promise<ApiKey> {
+    const key = await this.#store.revoke(id, new Date());
+    if (key !== undefined) return key;
+    throw new Fault(
+      ErrorReason.API_KEY_NOT_FOUND,
+      `no API key ${JSON.stringify(id.slice(0, 80))}`,
+      { remedy: "List the keys: the id is the part between the first two underscores." },
+    );
+  }
+
+  /** One write a minute and key, however often it is used. */
+  async #noteUse(key: ApiKey): Promise<void> {
+    const minute = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
+    if (key.lastUsedAt !== undefined && key.lastUsedAt.getTime() >= minute) return;
+    await this.#store.touch(key.id, new Date(minute));
+  }
+}
+
+function hashKey(key: string): Buffer {
+  return createHash("sha256").update(key).digest();
+}
+
+function invalidKey(problem: string): Fault {
+  return new Fault(ErrorReason.INVALID_API_KEY, problem, {
+    remedy:
+      'Send "Authorization: Bearer <key>" with a key from `nullspace key create` (NULLSPACE_API_KEY in the SDK and CLI).',
+  });
+}

@@ -1,0 +1,51 @@
+import type { Log } from "./log.js";
+import type { Machine } from "./machine.js";
+import type { MachineChanges, MachineStore } from "./machine-store.js";
+import { TRANSITIONS, type TransitionName } from "./transitions.js";
+
+/** Hears of every change of a machine's record, after it is durable. */
+export type MachineObserver = (machine: Machine) => void;
+
+/** The one place where machines' records change: durable first, then told to all who care. */
+export class Lifecycle {
+  readonly #store: MachineStore;
+  readonly #log: Log;
+  readonly #observers: readonly MachineObserver[];
+
+  constructor(store: MachineStore, log: Log, observers: readonly MachineObserver[]) {
+    this.#store = store;
+    this.#log = log;
+    this.#observers = observers;
+  }
+
+  /** Tells of a machine that was just added or changed in another way than by a transition. */
+  announce(machine: Machine, cause: string): void {
+    this.#log.info({ machineId: machine.id, state: machine.state, cause }, `machine ${cause}`);
+    for (const observe of this.#observers) observe(machine);
+  }
+
+  /**
+   * Moves a machine along the state machine.
+   *
+   * @param cause Why, for the log: "request", "timeout", "reconciler", ...
+   * @param timings Milliseconds that the phases before it took, for the log.
+   * @returns `undefined` when the machine is in no state that the transition leaves.
+   */
+  async move(
+    id: string,
+    name: TransitionName,
+    cause: string,
+    changes: MachineChanges = {},
+    timings?: Readonly<Record<string, number>>,
+  ): Promise<Machine | undefined> {
+    const edge = TRANSITIONS[name];
+    const machine = await this.#store.transition(id, edge, new Date(), changes);
+    if (machine === undefined) return undefined;
+    const fields = { machineId: id, transition: name, state: edge.to, cause, timings };
+    if (name === "fail") {
+      this.#log.warn({ ...fields, failure: machine.failure }, `machine ${edge.to}`);
+    } else this.#log.info(fields, `machine ${edge.to}`);
+    for (const observe of this.#observers) observe(machine);
+    return machine;
+  }
+}

@@ -1,0 +1,74 @@
+/** Where a machine is in its life, as `machine.proto` says. */
+export type MachineState =
+  | "creating"
+  | "running"
+  | "pausing"
+  | "paused"
+  | "resuming"
+  | "killing"
+  | "killed"
+  | "failed";
+
+/** States that end by themselves, if need be in `failed`. */
+export type TransientState = "creating" | "pausing" | "resuming" | "killing";
+
+/** What happens to a machine at its deadline. */
+export type TimeoutAction = "kill" | "pause";
+
+/** What a restored guest confirmed before it was released to its owner. */
+export interface Receipt {
+  readonly generation: number;
+  readonly clockSkewMs: number;
+  readonly entropyReseeded: boolean;
+  readonly identityRenewed: boolean;
+}
+
+/** A machine's record: what its owner asked for and what became of it. */
+export interface Machine {
+  readonly id: string;
+  /** The host it was placed on. */
+  readonly hostId: string;
+  readonly state: MachineState;
+  /** When it entered its state. */
+  readonly stateSince: Date;
+  /** Grows with every change of the record: of two readings the higher one is the later. */
+  readonly revision: number;
+  readonly templateName: string;
+  readonly templateTag: string;
+  readonly snapshotId: string;
+  readonly vcpus: number;
+  readonly memoryMb: number;
+  readonly diskMb: number;
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly createdAt: Date;
+  readonly startedAt: Date | undefined;
+  /** When the timeout action happens; `undefined` for a machine without a deadline. */
+  readonly timeoutAt: Date | undefined;
+  readonly onTimeout: TimeoutAction;
+  /** When it was killed or failed. */
+  readonly endedAt: Date | undefined;
+  /** Why it failed, with the tail of its console where there is one; else empty. */
+  readonly failure: string;
+  readonly receipt: Receipt | undefined;
+  /** Hash of the request that made it, to tell a retry from another request under the same key. */
+  readonly requestHash: string;
+}
+
+/** States in which a machine holds nothing on its host. */
+export const ENDED_STATES = ["killed", "failed"] as const satisfies readonly MachineState[];
+
+/** States in which a machine holds, or may hold, something on its host. */
+export const LIVE_STATES = [
+  "creating",
+  "running",
+  "pausing",
+  "paused",
+  "resuming",
+  "killing",
+] as const satisfies readonly MachineState[];
+
+/** Whether a machine in this state holds nothing on its host. */
+export function hasEnded(state: MachineState): boolean {
+  return state === "killed" || state === "failed";
+}

@@ -1,0 +1,110 @@
+import { type HostMachine, HostMachineState } from "@nullspace/proto/host";
+import type { Ending } from "./ending.js";
+import { describeDeath } from "./failure.js";
+import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
+import type { Log } from "./log.js";
+import type { Machine } from "./machine.js";
+import type { MachineStore } from "./machine-store.js";
+import type { Starts } from "./starts.js";
+
+/** What {@link Reconciler} needs. */
+export interface ReconcilerOptions {
+  readonly hostId: string;
+  readonly host: HostClient;
+  readonly store: MachineStore;
+  readonly starts: Starts;
+  readonly ending: Ending;
+  readonly log: Log;
+}
+
+/**
+ * Compares what the host holds with what users asked for, and mends what
+ * differs. Every step is idempotent, so being cut off anywhere costs nothing.
+ */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Looks once at everything and mends it. One machine that cannot be mended
+   * does not hold up the others: it is logged and met again the next time.
+   */
+  async reconcile(signal: AbortSignal): Promise<void> {
+    const { host, store, hostId } = this.#options;
+    const lookedAt = new Date();
+    const { machines: held } = await host.listMachines(
+      {},
+      { signal, timeoutMs: HOST_DEADLINES_MS.listMachines },
+    );
+    // After the host: a machine that the host holds has had its record before.
+    const rows = await store.listLive(hostId);
+
+    const heldById = new Map(held.map((machine) => [machine.machineId, machine]));
+    const live = new Set(rows.map((row) => row.id));
+    const repairs = [
+      ...rows.map(
+        (row) => [row.id, this.#mend(row, heldById.get(row.id), lookedAt, signal)] as const,
+      ),
+      ...held
+        .filter(({ machineId }) => !live.has(machineId))
+        .map(({ machineId }) => [machineId, this.#reap(machineId, signal)] as const),
+    ];
+    await Promise.all(repairs.map(([id, repair]) => this.#settle(id, repair)));
+  }
+
+  /** Marks machines failed as soon as the host tells that they died. Ends only by its signal, or by throwing. */
+  async followExits(signal: AbortSignal): Promise<void> {
+    const { host, ending } = this.#options;
+    for await (const { machine } of host.watchExits({}, { signal })) {
+      if (machine === undefined) continue;
+      const failure = describeDeath(machine.consoleTail);
+      await this.#settle(machine.machineId, ending.fail(machine.machineId, "died", failure));
+    }
+  }
+
+  async #mend(
+    row: Machine,
+    held: HostMachine | undefined,
+    lookedAt: Date,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { starts, ending } = this.#options;
+    // Young states are those of the moment: the host was asked before they began.
+    const young = row.stateSince >= lookedAt;
+    if (starts.has(row.id) || ending.isKilling(row.id) || young) return;
+    switch (row.state) {
+      case "creating":
+      case "pausing":
+      case "resuming":
+        return ending.fail(row.id, "reconciler", "interrupted: the server stopped in the middle", {
+          releaseKey: true,
+        });
+      case "killing":
+        await ending.kill(row.id, { cause: "reconciler", signal });
+        return;
+      case "running":
+        if (held?.state === HostMachineState.RUNNING) return;
+        return ending.fail(row.id, "reconciler", describeDeath(held?.consoleTail ?? ""));
+      case "paused":
+      case "killed":
+      case "failed":
+        return;
+    }
+  }
+
+  async #reap(machineId: string, signal: AbortSignal): Promise<void> {
+    this.#options.log.warn({ machineId }, "reaping a machine that nobody asked for");
+    await this.#options.ending.release(machineId, signal);
+  }
+
+  async #settle(machineId: string, repair: Promise<void>): Promise<void> {
+    try {
+      await repair;
+    } catch (err) {
+      this.#options.log.error({ machineId, err }, "a machine could not be mended; trying again");
+    }
+  }
+}

@@ -1,0 +1,129 @@
+import type { Insertable, Selectable, Updateable } from "kysely";
+import type { Machine, MachineState, Receipt, TimeoutAction } from "../domain/machine.js";
+import type { MachineChanges, NewMachine } from "../domain/machine-store.js";
+import type { MachinesTable } from "./schema.js";
+
+/** Every word that stands for a state in the table. */
+const STATES: Readonly<Record<MachineState, true>> = {
+  creating: true,
+  running: true,
+  pausing: true,
+  paused: true,
+  resuming: true,
+  killing: true,
+  killed: true,
+  failed: true,
+};
+
+/** A machine as its row tells it. */
+export function fromRow(row: Selectable<MachinesTable>): Machine {
+  return {
+    id: row.id,
+    hostId: row.host_id,
+    state: toState(row.state),
+    stateSince: toDate(row.state_since),
+    revision: row.revision,
+    templateName: row.template_name,
+    templateTag: row.template_tag,
+    snapshotId: row.snapshot_id,
+    vcpus: row.vcpus,
+    memoryMb: row.memory_mb,
+    diskMb: row.disk_mb,
+    metadata: toLabels(row.metadata),
+    cwd: row.cwd,
+    createdAt: toDate(row.created_at),
+    startedAt: toOptionalDate(row.started_at),
+    timeoutAt: toOptionalDate(row.timeout_at),
+    onTimeout: toTimeoutAction(row.on_timeout),
+    endedAt: toOptionalDate(row.ended_at),
+    failure: row.failure,
+    receipt: row.receipt === null ? undefined : toReceipt(row.receipt),
+    requestHash: row.request_hash,
+  };
+}
+
+/** The row of a machine that is about to be made. */
+export function newRow(machine: NewMachine): Insertable<MachinesTable> {
+  const createdAt = machine.createdAt.getTime();
+  return {
+    id: machine.id,
+    host_id: machine.hostId,
+    state: "creating",
+    state_since: createdAt,
+    revision: 1,
+    template_name: machine.templateName,
+    template_tag: machine.templateTag,
+    snapshot_id: machine.snapshotId,
+    vcpus: machine.vcpus,
+    memory_mb: machine.memoryMb,
+    disk_mb: machine.diskMb,
+    metadata: JSON.stringify(machine.metadata),
+    cwd: machine.cwd,
+    created_at: createdAt,
+    on_timeout: machine.onTimeout,
+    failure: "",
+    receipt: null,
+    idempotency_key: machine.idempotencyKey ?? null,
+    request_hash: machine.requestHash,
+  };
+}
+
+/** What a transition writes. */
+export function changedColumns(changes: MachineChanges): Updateable<MachinesTable> {
+  return {
+    ...("startedAt" in changes && { started_at: toMilliseconds(changes.startedAt) }),
+    ...("timeoutAt" in changes && { timeout_at: toMilliseconds(changes.timeoutAt) }),
+    ...("endedAt" in changes && { ended_at: toMilliseconds(changes.endedAt) }),
+    ...(changes.failure !== undefined && { failure: changes.failure }),
+    ...(changes.receipt !== undefined && { receipt: JSON.stringify(changes.receipt) }),
+    ...(changes.releaseKey === true && { idempotency_key: null }),
+  };
+}
+
+/** Milliseconds since the epoch, or NULL. */
+export function toMilliseconds(date: Date | undefined): number | null {
+  return date?.getTime() ?? null;
+}
+
+/** The time that a column holds. */
+export function toDate(milliseconds: number | string): Date {
+  return new Date(Number(milliseconds));
+}
+
+/** The time that a column holds, if it holds one. */
+export function toOptionalDate(milliseconds: number | string | null): Date | undefined {
+  return milliseconds === null ? undefined : toDate(milliseconds);
+}
+
+function toState(text: string): MachineState {
+  if (isState(text)) return text;
+  throw new Error(`the database holds an unknown machine state: ${text}`);
+}
+
+function isState(text: string): text is MachineState {
+  return Object.hasOwn(STATES, text);
+}
+
+function toTimeoutAction(text: string): TimeoutAction {
+  if (text === "kill" || text === "pause") return text;
+  throw new Error(`the database holds an unknown timeout action: ${text}`);
+}
+
+function toLabels(json: string): Record<string, string> {
+  return Object.fromEntries(jsonEntries(json).map(([name, value]) => [name, String(value)]));
+}
+
+function toReceipt(json: string): Receipt {
+  const fields = new Map(jsonEntries(json));
+  return {
+    generation: Number(fields.get("generation")),
+    clockSkewMs: Number(fields.get("clockSkewMs")),
+    entropyReseeded: fields.get("entropyReseeded") === true,
+    identityRenewed: fields.get("identityRenewed") === true,
+  };
+}
+
+function jsonEntries(json: string): [string, unknown][] {
+  const value: unknown = JSON.parse(json);
+  return typeof value === "object" && value !== null ? Object.entries(value) : [];
+}
