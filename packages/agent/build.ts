@@ -1,0 +1,23 @@
+// Bundles the agent into one file without dependencies, and compiles the helper
+// beside it: together they are what the agent disk of a machine holds.
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { build } from "esbuild";
+import manifest from "./package.json" with { type: "json" };
+
+mkdirSync("dist/bundle", { recursive: true });
+await build({
+  entryPoints: ["src/main.ts"],
+  outfile: "dist/bundle/agent.mjs",
+  bundle: true,
+  platform: "node",
+  target: "node24",
+  format: "esm",
+  define: { "process.env.NULLSPACE_AGENT_VERSION": JSON.stringify(manifest.version) },
+  logLevel: "warning",
+});
+
+const flags = ["-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s"];
+execFileSync("gcc", [...flags, "native/guest-helper.c", "-o", "dist/bundle/guest-helper"], {
+  stdio: "inherit",
+});

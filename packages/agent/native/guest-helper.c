@@ -1,0 +1,429 @@
+// nullspace-helper: what the agent needs of the kernel and Node cannot ask for.
+//
+// It sets the clock, credits entropy, grows the root file system, and it is the
+// parent of every user process. A fork of Node costs tens of milliseconds under
+// emulation (its page tables are large) and knows no supplementary groups; a
+// vfork of this small static program costs almost nothing, and hands out real
+// pipes (Node's are sockets: a guest cannot open /dev/stdout on one). It also
+// outlives the agent: while a crashed agent is being restarted it holds the
+// pipes, so user processes neither die of SIGPIPE nor lose their exit status.
+//
+// Protocol, over the Unix stream socket given as argv[1], one client at a time:
+//   client -> helper   frames: u32 length, then NUL-terminated strings: sequence number, verb, arguments
+//   helper -> client   lines:  "ok SEQ [VALUE...]", "error SEQ STEP ERRNO",
+//                              "exit PID CODE SIGNAL",
+//                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held)
+// Descriptors are numbers of this process; the agent opens /proc/<helper>/fd/<n>.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/random.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifndef EXT4_IOC_RESIZE_FS
+#define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
+#endif
+
+enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256 };
+
+struct child {
+  struct child *next;
+  pid_t pid;
+  int fds[3];  // stdin (or -1), stdout, stderr: our ends
+  int exited, status;
+  char *meta;  // the agent's own words about it, told again to the next agent
+};
+
+static struct child *children;
+static int client = -1;
+static int dry_run;  // tests and development: privileged verbs answer without acting
+
+static void drop_client(void) {
+  if (client >= 0) close(client);
+  client = -1;
+}
+
+static void tell(const char *format, ...) {
+  char *line;
+  va_list arguments;
+  va_start(arguments, format);
+  int length = vasprintf(&line, format, arguments);
+  va_end(arguments);
+  if (length < 0) abort();
+  for (int sent = 0; client >= 0 && sent < length;) {
+    ssize_t n = send(client, line + sent, length - sent, MSG_NOSIGNAL);
+    if (n > 0) sent += n;
+    else if (n < 0 && errno != EINTR) drop_client();
+  }
+  free(line);
+}
+
+static void tell_exit(const struct child *c) {
+  int signaled = WIFSIGNALED(c->status);
+  tell("exit %d %d %d\n", c->pid, signaled ? 0 : WEXITSTATUS(c->status),
+       signaled ? WTERMSIG(c->status) : 0);
+}
+
+static void close_fd(int *fd) {
+  if (*fd >= 0) close(*fd);
+  *fd = -1;
+}
+
+// --- spawning ---------------------------------------------------------------
+
+struct spawn {
+  char **argv, **envp;
+  const char *cwd;
+  uid_t uid;
+  gid_t gid;
+  gid_t groups[MAX_GROUPS];
+  size_t group_count;
+  int ends[3];  // the child's
+  const char *volatile failed_step;  // written by the vforked child
+  volatile int failed_errno;
+};
+
+static void exec_on_path(const struct spawn *s) {
+  if (strchr(s->argv[0], '/')) {
+    execve(s->argv[0], s->argv, s->envp);
+    return;
+  }
+  const char *path = "/usr/local/bin:/usr/bin:/bin";
+  for (char **e = s->envp; *e; e++)
+    if (strncmp(*e, "PATH=", 5) == 0) path = *e + 5;
+  int denied = 0;
+  char file[4096];
+  for (const char *end = path; *end; path = end + 1) {
+    end = strchrnul(path, ':');
+    snprintf(file, sizeof file, "%.*s/%s", (int)(end - path), path, s->argv[0]);
+    execve(file, s->argv, s->envp);
+    if (errno == EACCES) denied = 1;
+    else if (errno != ENOENT && errno != ENOTDIR) return;
+  }
+  errno = denied ? EACCES : ENOENT;
+}
+
+// Runs in the vforked child, on the parent's memory: system calls only, raw ones where glibc keeps state.
+static void __attribute__((noreturn, noinline)) become(struct spawn *s) {
+  sigset_t none;
+  sigemptyset(&none);
+  signal(SIGPIPE, SIG_DFL);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  setsid();
+  int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (oom >= 0 && write(oom, "0", 1) < 0) { /* a test that is not root cannot, and need not */ }
+  s->failed_step = "stdio";
+  for (int i = 0; i < 3; i++)
+    if (dup2(s->ends[i], i) < 0) goto failed;
+  s->failed_step = "user";
+  if (geteuid() == 0) {
+    if (syscall(SYS_setgroups, s->group_count, s->groups) < 0) goto failed;
+    if (syscall(SYS_setresgid, s->gid, s->gid, s->gid) < 0) goto failed;
+    if (syscall(SYS_setresuid, s->uid, s->uid, s->uid) < 0) goto failed;
+  } else if (s->uid != geteuid()) {
+    errno = EPERM;
+    goto failed;
+  }
+  umask(022);
+  s->failed_step = "cwd";
+  if (chdir(s->cwd) < 0) goto failed;
+  s->failed_step = "exec";
+  exec_on_path(s);
+failed:
+  s->failed_errno = errno;
+  _exit(127);
+}
+
+// 0, 1 and 2 are open (on /dev/null), so no end of a pipe can be one of them.
+static int make_stdio(int want_stdin, int ours[3], int theirs[3]) {
+  for (int i = 0; i < 3; i++) {
+    int ends[2];
+    if (i == 0 && !want_stdin) {
+      if ((theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC)) < 0) return -1;
+      continue;
+    }
+    if (pipe2(ends, O_CLOEXEC) < 0) return -1;
+    ours[i] = ends[i == 0];
+    theirs[i] = ends[i != 0];
+  }
+  return 0;
+}
+
+// spawn META UID GID GROUPS CWD STDIN ARGC ARGV... ENV...
+static void do_spawn(const char *seq, char **arg, int count) {
+  struct spawn s = {.ends = {-1, -1, -1}, .failed_step = "stdio"};
+  struct child *c = calloc(1, sizeof *c);
+  if (!c) abort();
+  for (int i = 0; i < 3; i++) c->fds[i] = -1;
+  int argc = atoi(arg[6]);
+  if (argc < 1 || argc > count - 7) {
+    errno = EINVAL;
+    goto failed;
+  }
+  c->meta = strdup(arg[0]);
+  s.uid = strtoul(arg[1], NULL, 10);
+  s.gid = strtoul(arg[2], NULL, 10);
+  for (char *g = strtok(arg[3], ","); g && s.group_count < MAX_GROUPS; g = strtok(NULL, ","))
+    s.groups[s.group_count++] = strtoul(g, NULL, 10);
+  s.cwd = arg[4];
+  if (make_stdio(arg[5][0] == '1', c->fds, s.ends) < 0) goto failed;
+  // argv is followed by the environment in one array: a NULL between them is made by moving argv down by one.
+  s.argv = arg + 6;
+  memmove(s.argv, s.argv + 1, argc * sizeof *s.argv);
+  s.argv[argc] = NULL;
+  s.envp = arg + 7 + argc;
+  c->pid = vfork();
+  if (c->pid == 0) become(&s);
+  if (c->pid < 0) {
+    s.failed_step = "fork";
+    goto failed;
+  }
+  for (int i = 0; i < 3; i++) close_fd(&s.ends[i]);
+  if (s.failed_errno) {
+    waitpid(c->pid, NULL, 0);
+    errno = s.failed_errno;
+    goto failed;
+  }
+  c->next = children;
+  children = c;
+  tell("ok %s %d %d %d %d\n", seq, c->pid, c->fds[0], c->fds[1], c->fds[2]);
+  return;
+failed:
+  tell("error %s %s %d\n", seq, s.failed_step, errno);
+  for (int i = 0; i < 3; i++) {
+    close_fd(&s.ends[i]);
+    close_fd(&c->fds[i]);
+  }
+  free(c->meta);
+  free(c);
+}
+
+static void reap(void) {
+  int status;
+  pid_t pid;
+  while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+    for (struct child *c = children; c; c = c->next)
+      if (c->pid == pid && !c->exited) {
+        c->exited = 1;
+        c->status = status;
+        tell_exit(c);
+      }
+}
+
+// close-stdin PID: our copy of the writing end, so that the process sees its end once the agent's is closed too.
+static int close_stdin(pid_t pid) {
+  for (struct child *c = children; c; c = c->next)
+    if (c->pid == pid) close_fd(&c->fds[0]);
+  return 0;
+}
+
+// release PID: the agent has read all it wants of a process that has ended.
+static int release(pid_t pid) {
+  for (struct child **link = &children; *link; link = &(*link)->next) {
+    struct child *c = *link;
+    if (c->pid != pid || !c->exited) continue;
+    *link = c->next;
+    for (int i = 0; i < 3; i++) close_fd(&c->fds[i]);
+    free(c->meta);
+    free(c);
+    return 0;
+  }
+  errno = ESRCH;
+  return -1;
+}
+
+// --- the machine ------------------------------------------------------------
+
+static int set_time(const char *seconds, const char *nanoseconds) {
+  struct timespec t = {.tv_sec = strtoll(seconds, NULL, 10), .tv_nsec = strtol(nanoseconds, NULL, 10)};
+  return dry_run ? 0 : clock_settime(CLOCK_REALTIME, &t);
+}
+
+// Credits the host's bytes and makes the kernel's generator start anew from them at once.
+static int reseed(const char *hex) {
+  struct {
+    struct rand_pool_info info;
+    unsigned char bytes[256];
+  } pool = {0};
+  size_t size = strlen(hex) / 2;
+  if (size < 32 || size > sizeof pool.bytes) {
+    errno = EINVAL;
+    return -1;
+  }
+  for (size_t i = 0; i < size; i++) {
+    unsigned value;
+    if (sscanf(hex + 2 * i, "%2x", &value) != 1) {
+      errno = EINVAL;
+      return -1;
+    }
+    ((unsigned char *)pool.info.buf)[i] = value;
+  }
+  pool.info.entropy_count = size * 8;
+  pool.info.buf_size = size;
+  if (dry_run) return 0;
+  int fd = open("/dev/random", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return -1;
+  int result = ioctl(fd, RNDADDENTROPY, &pool);
+  if (result == 0) result = ioctl(fd, RNDRESEEDCRNG);
+  close(fd);
+  return result;
+}
+
+// Online, by the ioctl that resize2fs itself uses: needs no program of the root file system.
+static int grow_file_system(const char *device, const char *mount_point) {
+  if (dry_run) return 0;
+  struct statfs fs;
+  uint64_t bytes = 0;
+  int disk = open(device, O_RDONLY | O_CLOEXEC), root = open(mount_point, O_RDONLY | O_CLOEXEC);
+  int result = disk < 0 || root < 0 ? -1 : 0;
+  if (result == 0) result = ioctl(disk, BLKGETSIZE64, &bytes);
+  if (result == 0) result = fstatfs(root, &fs);
+  if (result == 0) {
+    uint64_t blocks = bytes / fs.f_bsize;
+    result = ioctl(root, EXT4_IOC_RESIZE_FS, &blocks);
+  }
+  int saved = errno;
+  close_fd(&disk);
+  close_fd(&root);
+  errno = saved;
+  return result;
+}
+
+static int bind_over(const char *source, const char *target) {
+  return dry_run ? 0 : mount(source, target, NULL, MS_BIND, NULL);
+}
+
+// --- the client -------------------------------------------------------------
+
+static void handle(char *frame, uint32_t length) {
+  int count = 0;
+  for (uint32_t i = 0; i < length; i++) count += frame[i] == 0;
+  if (length == 0 || frame[length - 1] != 0 || count < 2) return drop_client();
+  char **field = calloc(count + 1, sizeof *field);
+  if (!field) abort();
+  for (int i = 0; i < count; i++, frame += strlen(frame) + 1) field[i] = frame;
+  const char *seq = field[0], *verb = field[1];
+  char **arg = field + 2;
+  int arguments = count - 2, result;
+  errno = EINVAL;
+  if (strcmp(verb, "spawn") == 0 && arguments >= 8) {
+    do_spawn(seq, arg, arguments);
+    free(field);
+    return;
+  }
+  if (strcmp(verb, "release") == 0 && arguments == 1) result = release(atoi(arg[0]));
+  else if (strcmp(verb, "close-stdin") == 0 && arguments == 1) result = close_stdin(atoi(arg[0]));
+  else if (strcmp(verb, "set-time") == 0 && arguments == 2) result = set_time(arg[0], arg[1]);
+  else if (strcmp(verb, "reseed") == 0 && arguments == 1) result = reseed(arg[0]);
+  else if (strcmp(verb, "grow") == 0 && arguments == 2) result = grow_file_system(arg[0], arg[1]);
+  else if (strcmp(verb, "bind") == 0 && arguments == 2) result = bind_over(arg[0], arg[1]);
+  else if (strcmp(verb, "sync") == 0 && arguments == 0) sync(), result = 0;
+  else result = -1;
+  if (result == 0) tell("ok %s\n", seq);
+  else tell("error %s %s %d\n", seq, verb, errno);
+  free(field);
+}
+
+static void greet(int fd) {
+  drop_client();
+  client = fd;
+  tell("ready %d\n", getpid());
+  for (struct child *c = children; c; c = c->next) {
+    tell("child %d %d %d %d %s\n", c->pid, c->fds[0], c->fds[1], c->fds[2], c->meta);
+    if (c->exited) tell_exit(c);
+  }
+  tell("attached\n");
+}
+
+static int listen_on(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) return -1;
+  strcpy(address.sun_path, path);
+  unlink(path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  umask(077);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 4) < 0) return -1;
+  return fd;
+}
+
+int main(int argc, char **argv) {
+  // --test: privileged verbs do nothing, and helper and processes end with the client.
+  dry_run = argc == 3 && strcmp(argv[2], "--test") == 0;
+  if (argc < 2 || (argc == 3 && !dry_run) || argc > 3) {
+    fprintf(stderr, "usage: guest-helper SOCKET [--test]\n");
+    return 2;
+  }
+  if (dry_run) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  int server = listen_on(argv[1]);
+  if (server < 0) {
+    perror(argv[1]);
+    return 1;
+  }
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &mask, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+  // The starter waits for the end of our standard output; from now on the socket is all there is.
+  int null = open("/dev/null", O_RDWR);
+  for (int i = 0; i < 2; i++) dup2(null, i);
+  if (null > 2) close(null);
+
+  char *buffer = NULL;
+  size_t filled = 0, room = 0;
+  for (;;) {
+    struct pollfd polls[] = {{signals, POLLIN, 0}, {server, POLLIN, 0}, {client, POLLIN, 0}};
+    if (poll(polls, 3, -1) < 0 && errno != EINTR) return 1;
+    if (polls[0].revents) {
+      struct signalfd_siginfo info;
+      while (read(signals, &info, sizeof info) > 0) {}
+      reap();
+    }
+    if (polls[2].revents && client >= 0) {
+      if (room - filled < 65536 && !(buffer = realloc(buffer, room = filled + 131072))) abort();
+      ssize_t n = read(client, buffer + filled, room - filled);
+      if (n > 0) filled += n;
+      else if (n == 0 || (errno != EINTR && errno != EAGAIN)) drop_client();
+      size_t at = 0;
+      for (uint32_t length; client >= 0 && filled - at >= 4; at += 4 + length) {
+        memcpy(&length, buffer + at, 4);
+        if (length > MAX_FRAME) drop_client();
+        if (client < 0 || filled - at - 4 < length) break;
+        handle(buffer + at + 4, length);
+      }
+      if (client < 0) filled = 0;
+      else if (at > 0) memmove(buffer, buffer + at, filled -= at);
+    }
+    if (client < 0 && polls[2].fd >= 0 && dry_run) {
+      for (struct child *c = children; c; c = c->next) kill(-c->pid, SIGKILL);
+      return 0;
+    }
+    if (polls[1].revents) {
+      int fd = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+      if (fd >= 0) {
+        greet(fd);
+        filled = 0;
+      }
+    }
+  }
+}

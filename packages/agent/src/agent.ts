@@ -1,0 +1,82 @@
+import { join } from "node:path";
+import { mkdirSync } from "node:fs";
+import { ProcessService, SystemService } from "@nullspace/proto/agent";
+import { Channel } from "./channel/channel.js";
+import type { Port } from "./channel/port.js";
+import { outliveUserProcesses, separateUserProcesses } from "./guest/protection.js";
+import { StateStore } from "./guest/state.js";
+import { UserDatabase } from "./guest/users.js";
+import { GuestHelper } from "./helper/guest-helper.js";
+import { makeHostKeys } from "./system/host-keys.js";
+import { ProcessTable } from "./process/process-table.js";
+import { processService } from "./process/process-service.js";
+import { Http2Endpoint } from "./rpc/http2-endpoint.js";
+import { GuestIdentity } from "./system/guest-identity.js";
+import { systemService } from "./system/system-service.js";
+
+export interface AgentOptions {
+  /** The byte stream to the host. */
+  port: Port;
+  /** Folder of what an agent that is restarted must know; gone after a reboot. */
+  stateFolder: string;
+  /** The compiled guest helper. */
+  helperProgram: string;
+  /** Who runs commands and owns files where a request names nobody. */
+  defaultUser: string;
+  /**
+   * Not in a machine of our own: clock, entropy and mounts are left alone, the
+   * identity is written below the state folder, and processes end with the agent.
+   */
+  sandboxed: boolean;
+  /** Told of every fault of the agent's own; it goes on. */
+  onDefect: (error: unknown) => void;
+}
+
+/**
+ * Serves the machine's host through a port until the signal aborts.
+ *
+ * @throws Error when the port or the guest helper fails: only a new process can help then.
+ */
+export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
+  const { port, stateFolder, sandboxed, onDefect } = options;
+  const state = new StateStore(stateFolder);
+  if (!sandboxed) outliveUserProcesses();
+  await using helper = await GuestHelper.open({
+    program: options.helperProgram,
+    socketPath: join(stateFolder, "helper.sock"),
+    test: sandboxed,
+  });
+  if (!sandboxed) separateUserProcesses(helper.pid);
+  const users = new UserDatabase(options.defaultUser);
+  const table = new ProcessTable(helper, users, state, onDefect);
+  const identity = openIdentity(stateFolder, sandboxed);
+  const bootIdFile = join(stateFolder, "boot_id");
+  const system = systemService({
+    guest: { helper, identity, state, bootIdFile, rootDisk: "/dev/vda" },
+    setChannelKey: (key) => {
+      state.setChannelKey(key);
+      channel.setKey(key);
+    },
+    makeHostKeys: () => {
+      if (!sandboxed) makeHostKeys(table).catch(onDefect);
+    },
+    warmUp: async () => {},
+  });
+  using endpoint = new Http2Endpoint((router) => {
+    router.service(SystemService, system);
+    router.service(ProcessService, processService(table));
+  }, onDefect);
+  const channel = new Channel({
+    port,
+    key: state.channelKey,
+    onSession: (stream) => endpoint.accept(stream),
+  });
+  await Promise.race([channel.run(signal), helper.lost]);
+}
+
+function openIdentity(stateFolder: string, sandboxed: boolean): GuestIdentity {
+  if (!sandboxed) return new GuestIdentity("/", "/proc/sys/kernel/hostname");
+  const root = join(stateFolder, "root");
+  mkdirSync(join(root, "etc"), { recursive: true });
+  return new GuestIdentity(root, join(root, "hostname"));
+}

@@ -1,0 +1,214 @@
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import { getSystemErrorMessage, getSystemErrorName } from "node:util";
+import { fromJsonString } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { ErrorReason } from "@nullspace/proto";
+import { ProcessSchema, type StartRequest } from "@nullspace/proto/agent";
+import { Fault } from "@nullspace/proto/fault";
+import type { StateStore } from "../guest/state.js";
+import type { User, UserDatabase } from "../guest/users.js";
+import {
+  type ExitStatus,
+  type GuestHelper,
+  HelperError,
+  type HeldProcess,
+} from "../helper/guest-helper.js";
+import { environment } from "./environment.js";
+import { GuestProcess, type ProcessDescription } from "./guest-process.js";
+import { Stdio } from "./stdio.js";
+
+/** How many ended processes are remembered. */
+const MOST_ENDED = 64;
+
+/** Every process the agent has started: those that run, and the last that ended. */
+export class ProcessTable {
+  readonly #helper: GuestHelper;
+  readonly #users: UserDatabase;
+  readonly #state: StateStore;
+  readonly #onError: (error: unknown) => void;
+  readonly #processes = new Map<number, GuestProcess>();
+  /** Ends of processes whose start has not been answered yet. */
+  readonly #early = new Map<number, ExitStatus>();
+  /** Processes of the agent's own. */
+  readonly #unlisted = new WeakSet<GuestProcess>();
+  #shell: string | undefined;
+
+  constructor(
+    helper: GuestHelper,
+    users: UserDatabase,
+    state: StateStore,
+    onError: (error: unknown) => void,
+  ) {
+    this.#helper = helper;
+    this.#users = users;
+    this.#state = state;
+    this.#onError = onError;
+    for (const { meta, ...held } of helper.inherited) this.#add(held, describeAgain(meta), true);
+    helper.listen((pid, status) => {
+      const known = this.#processes.get(pid);
+      if (known === undefined || known.exited) this.#early.set(pid, status);
+      else known.onExit(status);
+    });
+  }
+
+  /**
+   * Starts a process as a request says. One that is not `listed` is the agent's own business.
+   *
+   * @throws Fault PROCESS_START_FAILED, or INVALID_ARGUMENT for what no process can be given.
+   */
+  async start(request: StartRequest, { listed = true } = {}): Promise<GuestProcess> {
+    const user = this.#users.find(request.user, ErrorReason.PROCESS_START_FAILED);
+    const { machine } = this.#state;
+    const cwd = resolve(machine.cwd, request.cwd);
+    const isShellLine = request.args.length === 0 && !request.exec;
+    const argv = isShellLine
+      ? [this.#findShell(), "-c", request.command]
+      : [request.command, ...request.args];
+    const env = environment(user, machine.envs, request.envs);
+    rejectUnusable({ command: argv.join(""), cwd });
+    const description: ProcessDescription = {
+      command: request.command,
+      args: request.args,
+      cwd,
+      user: user.name,
+      startedAt: Date.now(),
+    };
+    const held = await this.#spawn(description, user, request.stdin, argv, env);
+    const process = this.#add(held, description, false);
+    if (!listed) this.#unlisted.add(process);
+    if (request.timeoutMs > 0) process.limitTime(request.timeoutMs);
+    const ended = this.#early.get(held.pid);
+    if (ended !== undefined) {
+      this.#early.delete(held.pid);
+      process.onExit(ended);
+    }
+    return process;
+  }
+
+  /**
+   * The process of a pid.
+   *
+   * @throws Fault PROCESS_NOT_FOUND when it is not remembered.
+   */
+  get(pid: number): GuestProcess {
+    const process = this.#processes.get(pid);
+    if (process !== undefined) return process;
+    throw new Fault(ErrorReason.PROCESS_NOT_FOUND, `no process has pid ${pid}`, {
+      remedy: `List the processes: those that run and the last ${MOST_ENDED} that ended are known.`,
+      details: { pid: String(pid) },
+    });
+  }
+
+  /** Every process that is known, newest first. */
+  list(): GuestProcess[] {
+    return [...this.#processes.values()]
+      .filter((process) => !this.#unlisted.has(process))
+      .toReversed();
+  }
+
+  /** Forgets every process that has ended. */
+  forgetEnded(): void {
+    for (const [pid, { exited }] of this.#processes) if (exited) this.#processes.delete(pid);
+  }
+
+  async #spawn(
+    description: ProcessDescription,
+    user: User,
+    stdin: boolean,
+    argv: string[],
+    env: string[],
+  ): Promise<HeldProcess> {
+    try {
+      const values = await this.#helper.request(
+        "spawn",
+        JSON.stringify({ ...description, startedAt: new Date(description.startedAt) }),
+        String(user.uid),
+        String(user.gid),
+        user.groups.join(","),
+        description.cwd,
+        stdin ? "1" : "0",
+        String(argv.length),
+        ...argv,
+        ...env,
+      );
+      const [pid = 0, stdinFd = -1, stdout = -1, stderr = -1] = values.map(Number);
+      return { pid, stdin: stdinFd, stdout, stderr };
+    } catch (error) {
+      throw error instanceof HelperError ? startFailed(error, description, argv[0] ?? "") : error;
+    }
+  }
+
+  #add(held: HeldProcess, description: ProcessDescription, inherited: boolean): GuestProcess {
+    const { pid } = held;
+    const tell = (verb: string) =>
+      void this.#helper.request(verb, String(pid)).catch(this.#onError);
+    const stdio = new Stdio(this.#helper.pid, held, () => tell("close-stdin"));
+    const process = new GuestProcess(pid, description, stdio, inherited);
+    // A pid may come again; what is newest stands last.
+    this.#processes.delete(pid);
+    this.#processes.set(pid, process);
+    process.onEnded(() => {
+      tell("release");
+      this.#forgetOldest();
+    });
+    return process;
+  }
+
+  #forgetOldest(): void {
+    const ended = [...this.#processes.values()].filter(({ exited }) => exited);
+    for (const { pid } of ended.slice(0, -MOST_ENDED)) this.#processes.delete(pid);
+  }
+
+  #findShell(): string {
+    // Looked up once: a shell that is removed later fails to start, and says so.
+    this.#shell ??= existsSync("/bin/bash") ? "/bin/bash" : "/bin/sh";
+    return this.#shell;
+  }
+}
+
+/** Reads what the helper kept of a process: the Protobuf JSON of its description. */
+function describeAgain(meta: string): ProcessDescription {
+  const { command, args, cwd, user, startedAt } = fromJsonString(ProcessSchema, meta);
+  return { command, args, cwd, user, startedAt: startedAt ? timestampMs(startedAt) : 0 };
+}
+
+function rejectUnusable(fields: Record<string, string>): void {
+  for (const [field, value] of Object.entries(fields)) {
+    if (value !== "" && !value.includes("\0")) continue;
+    throw new Fault(ErrorReason.INVALID_ARGUMENT, `${field} is empty or holds a NUL byte`, {
+      remedy: `Give a ${field} without NUL bytes.`,
+      details: { field },
+    });
+  }
+}
+
+function startFailed(
+  { step, errno }: HelperError,
+  { cwd, user }: ProcessDescription,
+  program: string,
+): Fault {
+  const why = getSystemErrorMessage(-errno) ?? getSystemErrorName(-errno);
+  const details = { errno: getSystemErrorName(-errno) };
+  switch (step) {
+    case "cwd":
+      return new Fault(ErrorReason.PROCESS_START_FAILED, `cannot enter the folder ${cwd}: ${why}`, {
+        remedy: `Make it first, or give ${user} the right to enter it.`,
+        details: { ...details, cwd },
+      });
+    case "exec":
+      return new Fault(ErrorReason.PROCESS_START_FAILED, `cannot run ${program}: ${why}`, {
+        remedy: "Name a program that is installed and executable, by its path or on PATH.",
+        details: { ...details, program },
+      });
+    default:
+      return new Fault(
+        ErrorReason.PROCESS_START_FAILED,
+        `cannot start a process (${step}): ${why}`,
+        {
+          remedy: "The machine may have run out of processes, memory or open files.",
+          details,
+        },
+      );
+  }
+}

@@ -1,0 +1,69 @@
+import { createServer, type Http2Server, Http2ServerRequest, type Http2Session } from "node:http2";
+import type { Duplex } from "node:stream";
+import { type ConnectRouter, createContextValues } from "@connectrpc/connect";
+import { compressionBrotli, compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
+import { faultInterceptor } from "@nullspace/proto/fault";
+import { connectionLost } from "./connection.js";
+
+/** Bytes in flight in one stream, and in all of a connection together. */
+const STREAM_WINDOW = 1 << 20;
+const CONNECTION_WINDOW = 4 << 20;
+
+/** Calls at once; each attached process is one. */
+const MOST_STREAMS = 512;
+
+/** Largest message: a part of an upload, and room for its other fields. */
+const MOST_MESSAGE_BYTES = (1 << 20) + (64 << 10);
+
+/** Serves Connect, gRPC and gRPC-Web over HTTP/2 on any byte stream. */
+export class Http2Endpoint {
+  readonly #server: Http2Server;
+  readonly #streams = new Map<Http2Session, Duplex>();
+
+  /** @param onDefect told of everything a handler throws that is not a fault. */
+  constructor(routes: (router: ConnectRouter) => void, onDefect: (error: unknown) => void) {
+    const handle = connectNodeAdapter({
+      routes,
+      interceptors: [faultInterceptor(onDefect)],
+      readMaxBytes: MOST_MESSAGE_BYTES,
+      // Compressed requests are understood, but no answer is compressed: the channel is memory, not a network.
+      acceptCompression: [compressionGzip, compressionBrotli],
+      compressMinBytes: Number.POSITIVE_INFINITY,
+      contextValues: (request) => {
+        const session = request instanceof Http2ServerRequest ? request.stream.session : undefined;
+        const stream = session && this.#streams.get(session);
+        return createContextValues().set(connectionLost, () => stream?.destroyed ?? true);
+      },
+    });
+    this.#server = createServer(
+      {
+        settings: {
+          initialWindowSize: STREAM_WINDOW,
+          maxConcurrentStreams: MOST_STREAMS,
+          maxHeaderListSize: 64 << 10,
+          enablePush: false,
+        },
+        maxSessionMemory: 64,
+      },
+      handle,
+    );
+    // A session that breaks is over; its streams tell their calls. There is nobody else to tell.
+    this.#server.on("sessionError", () => {});
+  }
+
+  /** Serves one connection until it ends. */
+  accept(stream: Duplex): void {
+    this.#server.once("session", (session) => {
+      session.setLocalWindowSize(CONNECTION_WINDOW);
+      this.#streams.set(session, stream);
+      session.on("close", () => this.#streams.delete(session));
+    });
+    this.#server.emit("connection", stream);
+  }
+
+  /** Ends every connection at once. */
+  [Symbol.dispose](): void {
+    for (const session of this.#streams.keys()) session.destroy();
+    this.#server.close();
+  }
+}

@@ -1,0 +1,45 @@
+import { readFileSync } from "node:fs";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import type { SystemService } from "@nullspace/proto/agent";
+import { AGENT_VERSION } from "../version.js";
+import { adopt, type Guest } from "./adopt.js";
+import { usage } from "./usage.js";
+
+export interface SystemServiceOptions {
+  guest: Guest;
+  /** Takes the key that begins the channel's next session. */
+  setChannelKey: (key: Uint8Array) => void;
+  /** Makes SSH host keys for a machine that has just got its identity. Does not wait for them. */
+  makeHostKeys: () => void;
+  /** Runs the agent's own code until it is compiled. */
+  warmUp: () => Promise<void>;
+}
+
+/** Serves the machine as a whole, to the host. */
+export function systemService(options: SystemServiceOptions): ServiceImpl<typeof SystemService> {
+  const { guest, setChannelKey, makeHostKeys, warmUp } = options;
+  const kernel = readFileSync("/proc/sys/kernel/osrelease", "utf8").trim();
+  return {
+    ping() {
+      return { agentVersion: AGENT_VERSION, kernel, time: timestampNow() };
+    },
+
+    async adopt(request) {
+      const { machineChanged, ...facts } = await adopt(guest, request);
+      setChannelKey(request.channelKey);
+      if (machineChanged) makeHostKeys();
+      return { ...facts, time: timestampNow() };
+    },
+
+    async prepareCapture() {
+      await warmUp();
+      await guest.helper.request("sync");
+      return {};
+    },
+
+    getUsage() {
+      return usage();
+    },
+  };
+}
