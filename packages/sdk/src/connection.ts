@@ -1,0 +1,148 @@
+import { createTransport } from "#transport";
+import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
+import { KeyService, MACHINE_ID_HEADER, MachineService } from "@nullspace/proto";
+import { FileService, ProcessService } from "@nullspace/proto/agent";
+import { type CallOptions, CallScope, DEFAULT_TIMEOUT_MS } from "./call.js";
+import type { Configuration } from "./configuration.js";
+import { toNullspaceError } from "./error-mapping.js";
+import { backoffMs, CALL_RETRIES, isTransient, pause } from "./retry.js";
+
+/** What a single attempt of a call is made with. */
+export interface AttemptOptions {
+  signal: AbortSignal;
+  timeoutMs?: number;
+  headers?: Record<string, string>;
+}
+
+/** How a call behaves when its caller does not say. */
+export interface CallRule {
+  /** Making the call twice does the same as once: it may be tried again. */
+  idempotent?: boolean;
+  /** Deadline where the caller sets none, in milliseconds; 0 for none. */
+  defaultTimeoutMs?: number;
+}
+
+/**
+ * The way to one server with one key. Every call passes through {@link unary}
+ * or {@link stream}: deadlines, cancellation, retries and errors are dealt with
+ * there and nowhere else.
+ */
+export class Connection {
+  readonly machines: Client<typeof MachineService>;
+  readonly keys: Client<typeof KeyService>;
+  readonly processes: Client<typeof ProcessService>;
+  readonly files: Client<typeof FileService>;
+  readonly #closeTransport: () => void;
+  readonly #closed = new AbortController();
+
+  constructor(configuration: Configuration) {
+    const authorize: Interceptor = (next) => (request) => {
+      request.header.set("Authorization", `Bearer ${configuration.apiKey}`);
+      return next(request);
+    };
+    const closable = createTransport({
+      url: configuration.url,
+      interceptors: [authorize],
+    });
+    this.#closeTransport = () => closable.close();
+    const { transport } = closable;
+    this.machines = createClient(MachineService, transport);
+    this.keys = createClient(KeyService, transport);
+    this.processes = createClient(ProcessService, transport);
+    this.files = createClient(FileService, transport);
+  }
+
+  /** Makes a call with one answer. */
+  async unary<T>(
+    options: CallOptions,
+    attempt: (options: AttemptOptions) => Promise<T>,
+    rule: CallRule = {},
+  ): Promise<T> {
+    const signal = this.#untilClosed(options.signal);
+    const timeoutMs = options.requestTimeoutMs ?? rule.defaultTimeoutMs ?? DEFAULT_TIMEOUT_MS;
+    const scope = new CallScope(signal, timeoutMs);
+    try {
+      for (let retry = 0; ; retry++) {
+        try {
+          return await attempt(scope.connectOptions);
+        } catch (cause) {
+          const error = toNullspaceError(cause, signal);
+          const tryAgain = rule.idempotent === true && isTransient(error);
+          if (!tryAgain || retry >= CALL_RETRIES.retries) throw error;
+          const delay = backoffMs(CALL_RETRIES, retry);
+          if (delay >= scope.remainingMs) throw error;
+          await pause(delay, scope.signal);
+        }
+      }
+    } finally {
+      scope.close();
+    }
+  }
+
+  /** Makes a call that streams its answer. Leaving the loop over it cancels the call. */
+  async *stream<T>(
+    options: CallOptions,
+    attempt: (options: AttemptOptions) => AsyncIterable<T>,
+  ): AsyncGenerator<T, void, undefined> {
+    const signal = this.#untilClosed(options.signal);
+    const scope = new CallScope(signal, options.requestTimeoutMs ?? 0);
+    try {
+      yield* attempt(scope.connectOptions);
+    } catch (error) {
+      throw toNullspaceError(error, signal);
+    } finally {
+      scope.cancel();
+      scope.close();
+    }
+  }
+
+  /** Cancels every call in flight and closes the connection, for good. */
+  close(): void {
+    this.#closed.abort(new Error("the client was closed"));
+    this.#closeTransport();
+  }
+
+  #untilClosed(signal: AbortSignal | undefined): AbortSignal {
+    return signal ? AbortSignal.any([signal, this.#closed.signal]) : this.#closed.signal;
+  }
+}
+
+/** The way to the agent inside one machine. */
+export class AgentConnection {
+  readonly machineId: string;
+  readonly #connection: Connection;
+  readonly #headers: Record<string, string>;
+
+  constructor(connection: Connection, machineId: string) {
+    this.machineId = machineId;
+    this.#connection = connection;
+    this.#headers = { [MACHINE_ID_HEADER]: machineId };
+  }
+
+  get processes(): Client<typeof ProcessService> {
+    return this.#connection.processes;
+  }
+
+  get files(): Client<typeof FileService> {
+    return this.#connection.files;
+  }
+
+  /** See {@link Connection.unary}. */
+  unary<T>(
+    options: CallOptions,
+    attempt: (options: AttemptOptions) => Promise<T>,
+    rule: CallRule = {},
+  ): Promise<T> {
+    const headers = this.#headers;
+    return this.#connection.unary(options, (given) => attempt({ ...given, headers }), rule);
+  }
+
+  /** See {@link Connection.stream}. */
+  stream<T>(
+    options: CallOptions,
+    attempt: (options: AttemptOptions) => AsyncIterable<T>,
+  ): AsyncGenerator<T, void, undefined> {
+    const headers = this.#headers;
+    return this.#connection.stream(options, (given) => attempt({ ...given, headers }));
+  }
+}

@@ -1,0 +1,169 @@
+import type { ErrorReason as ProtoErrorReason } from "@nullspace/proto";
+import type { CommandResult } from "./commands/result.js";
+
+/** The Connect (and gRPC) status of a failure. */
+export type ErrorCode =
+  | "canceled"
+  | "unknown"
+  | "invalid_argument"
+  | "deadline_exceeded"
+  | "not_found"
+  | "already_exists"
+  | "permission_denied"
+  | "resource_exhausted"
+  | "failed_precondition"
+  | "aborted"
+  | "out_of_range"
+  | "unimplemented"
+  | "internal"
+  | "unavailable"
+  | "data_loss"
+  | "unauthenticated";
+
+/** Reasons that only the SDK itself gives; all others come from the server. */
+export type ClientErrorReason =
+  | "CONNECTION_FAILED"
+  | "CONNECTION_LOST"
+  | "COMMAND_FAILED"
+  | "CONFLICT"
+  | "INVALID_UTF8"
+  | "NOT_FOUND"
+  | "PERMISSION_DENIED"
+  | "RESOURCE_EXHAUSTED"
+  | "UNIMPLEMENTED";
+
+/** Why a call failed: stable across versions, so programs can branch on it. */
+export type ErrorReason = Exclude<keyof typeof ProtoErrorReason, "UNSPECIFIED"> | ClientErrorReason;
+
+/** What a {@link NullspaceError} is made of. */
+export interface NullspaceErrorOptions {
+  code: ErrorCode;
+  reason: ErrorReason;
+  /** False when not given. */
+  retryable?: boolean;
+  remedy?: string;
+  details?: Readonly<Record<string, string>>;
+  requestId?: string | undefined;
+  cause?: unknown;
+}
+
+/**
+ * What every failed call of this SDK throws. Each cause has a class of its own
+ * below, to be told apart with `instanceof`; `reason` tells more exactly.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await Machine.create({ template: "bass" });
+ * } catch (error) {
+ *   if (error instanceof NotFoundError) console.error(error.message, error.details.nearest);
+ *   else throw error;
+ * }
+ * ```
+ */
+export class NullspaceError extends Error {
+  // A literal, since bundlers rename classes.
+  override readonly name: string = "NullspaceError";
+  /** Status of the call, one of Connect's. */
+  readonly code: ErrorCode;
+  /** Why, as a stable word. */
+  readonly reason: ErrorReason;
+  /** Whether the same call may succeed if it is made again unchanged. */
+  readonly retryable: boolean;
+  /** What you can do about it; also at the end of `message`. May be empty. */
+  readonly remedy: string;
+  /** Facts about this failure, by name. */
+  readonly details: Readonly<Record<string, string>>;
+  /** The request's id in the server's log, where a server answered. */
+  readonly requestId: string | undefined;
+
+  constructor(message: string, options: NullspaceErrorOptions) {
+    super(withRemedy(message, options.remedy), { cause: options.cause });
+    this.code = options.code;
+    this.reason = options.reason;
+    this.retryable = options.retryable ?? false;
+    this.remedy = options.remedy ?? "";
+    this.details = options.details ?? {};
+    this.requestId = options.requestId;
+  }
+}
+
+function withRemedy(message: string, remedy: string | undefined): string {
+  if (!remedy) return message;
+  return `${/[.!?]$/.test(message) ? message : `${message}.`} ${remedy}`;
+}
+
+/** The API key is missing, malformed, unknown or revoked. */
+export class AuthError extends NullspaceError {
+  override readonly name: string = "AuthError";
+}
+
+/** The key is good, but this is not allowed to it; or the guest's file system refuses. */
+export class PermissionError extends NullspaceError {
+  override readonly name: string = "PermissionError";
+}
+
+/** What the call names does not exist. */
+export class NotFoundError extends NullspaceError {
+  override readonly name: string = "NotFoundError";
+}
+
+/** A value in the call is not allowed, whatever the state of things. */
+export class InvalidArgumentError extends NullspaceError {
+  override readonly name: string = "InvalidArgumentError";
+}
+
+/** The state of things does not allow this: it exists already, or is not running, not empty, ... */
+export class ConflictError extends NullspaceError {
+  override readonly name: string = "ConflictError";
+}
+
+/** The snapshot was made by another QEMU, CPU model, kernel or device list than this host's. */
+export class SnapshotIncompatibleError extends ConflictError {
+  override readonly name: string = "SnapshotIncompatibleError";
+}
+
+/** The call's deadline passed. */
+export class TimeoutError extends NullspaceError {
+  override readonly name: string = "TimeoutError";
+}
+
+/** The server or the machine cannot be reached at the moment. */
+export class UnavailableError extends NullspaceError {
+  override readonly name: string = "UnavailableError";
+}
+
+/** Something is full: a disk, the host's capacity, a quota. */
+export class ResourceExhaustedError extends NullspaceError {
+  override readonly name: string = "ResourceExhaustedError";
+}
+
+/** You cancelled the call with its `signal`; `cause` is the signal's reason. */
+export class CancelledError extends NullspaceError {
+  override readonly name: string = "CancelledError";
+}
+
+/** The server failed by a fault of its own, or its data is damaged. */
+export class InternalError extends NullspaceError {
+  override readonly name: string = "InternalError";
+}
+
+/** A command did not end with exit code 0; thrown by {@link CommandResult.orThrow} only. */
+export class CommandError extends NullspaceError {
+  override readonly name: string = "CommandError";
+  /** How the command ended, with its output. */
+  readonly result: CommandResult;
+
+  constructor(message: string, result: CommandResult) {
+    super(message, {
+      code: "unknown",
+      reason: "COMMAND_FAILED",
+      details: {
+        exit_code: String(result.exitCode),
+        signal: result.signal ?? "",
+        timed_out: String(result.timedOut),
+      },
+    });
+    this.result = result;
+  }
+}

@@ -1,0 +1,41 @@
+export type { CallOptions } from "./call.js";
+export type { Commands } from "./commands/commands.js";
+export type { CommandHandle, WaitOptions } from "./commands/handle.js";
+export type {
+  BaseCommandOptions,
+  CommandOptions,
+  ProgramOptions,
+  ShellOptions,
+  Signal,
+  StdinSource,
+} from "./commands/options.js";
+export type { CommandOutput } from "./commands/output.js";
+export type { CommandLogs, ProcessInfo } from "./commands/processes.js";
+export type { CommandEnd, CommandResult } from "./commands/result.js";
+export { type ConnectionOptions, DEFAULT_URL } from "./configuration.js";
+export * from "./errors.js";
+export type { Files } from "./files/files.js";
+export type { FileInfo, FileType } from "./files/info.js";
+export type {
+  FileContent,
+  ListFilesOptions,
+  MakeDirOptions,
+  ReadFormat,
+  ReadOptions,
+  RemoveOptions,
+  WriteOptions,
+} from "./files/options.js";
+export type { ApiKey, CreatedApiKey, Keys, ListKeysOptions } from "./keys.js";
+export { Machine } from "./machine.js";
+export type { MachineField, MachineInfo, MachineState, TimeoutAction } from "./machine-info.js";
+export type {
+  AdoptionReceipt,
+  CreateOptions,
+  GetInfoOptions,
+  ListOptions,
+  RunOnceOptions,
+  SetTimeoutOptions,
+} from "./machine-options.js";
+export type { Machines } from "./machines.js";
+export { Nullspace } from "./nullspace.js";
+export type { Page, PagePromise } from "./page.js";

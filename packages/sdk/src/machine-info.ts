@@ -1,0 +1,128 @@
+import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
+import {
+  MachineSchema,
+  type Machine as MachineMessage,
+  MachineState as MachineStateMessage,
+  TimeoutAction as TimeoutActionMessage,
+} from "@nullspace/proto";
+
+/**
+ * Where a machine is in its life. `creating`, `pausing`, `resuming` and
+ * `killing` end by themselves, if need be in `failed`.
+ */
+export type MachineState =
+  | "creating"
+  | "running"
+  | "pausing"
+  | "paused"
+  | "resuming"
+  | "killing"
+  | "killed"
+  | "failed";
+
+/** What happens to a machine at its deadline. */
+export type TimeoutAction = "kill" | "pause";
+
+/** A machine's record. */
+export interface MachineInfo {
+  id: string;
+  state: MachineState;
+  /** `name:tag` of the template it was started from. */
+  template: string;
+  vcpus: number;
+  /** MiB. */
+  memoryMb: number;
+  /** MiB. */
+  diskMb: number;
+  metadata: Record<string, string>;
+  /** Default working directory of commands and relative paths. */
+  cwd: string;
+  createdAt: Date;
+  /** Undefined until the machine first ran. */
+  startedAt: Date | undefined;
+  /** When `onTimeout` happens; undefined for a machine without a deadline. */
+  timeoutAt: Date | undefined;
+  onTimeout: TimeoutAction;
+  /** Set when the machine is killed or failed. */
+  endedAt: Date | undefined;
+  /** Why the machine failed; undefined otherwise. */
+  failure: string | undefined;
+}
+
+/** Name of a part of {@link MachineInfo}. */
+export type MachineField = keyof MachineInfo;
+
+const STATES: Record<MachineStateMessage, MachineState> = {
+  // Only a server newer than this SDK could send a state that is not here.
+  [MachineStateMessage.UNSPECIFIED]: "failed",
+  [MachineStateMessage.CREATING]: "creating",
+  [MachineStateMessage.RUNNING]: "running",
+  [MachineStateMessage.PAUSING]: "pausing",
+  [MachineStateMessage.PAUSED]: "paused",
+  [MachineStateMessage.RESUMING]: "resuming",
+  [MachineStateMessage.KILLING]: "killing",
+  [MachineStateMessage.KILLED]: "killed",
+  [MachineStateMessage.FAILED]: "failed",
+};
+
+const STATE_MESSAGES: Record<MachineState, MachineStateMessage> = {
+  creating: MachineStateMessage.CREATING,
+  running: MachineStateMessage.RUNNING,
+  pausing: MachineStateMessage.PAUSING,
+  paused: MachineStateMessage.PAUSED,
+  resuming: MachineStateMessage.RESUMING,
+  killing: MachineStateMessage.KILLING,
+  killed: MachineStateMessage.KILLED,
+  failed: MachineStateMessage.FAILED,
+};
+
+/** A state as the protocol names it. */
+export function toStateMessage(state: MachineState): MachineStateMessage {
+  return STATE_MESSAGES[state];
+}
+
+/** A timeout action as the protocol names it. */
+export function toTimeoutActionMessage(action: TimeoutAction | undefined): TimeoutActionMessage {
+  if (action === undefined) return TimeoutActionMessage.UNSPECIFIED;
+  return action === "pause" ? TimeoutActionMessage.PAUSE : TimeoutActionMessage.KILL;
+}
+
+/** A machine's record as the SDK gives it. */
+export function fromMachineMessage(machine: MachineMessage): MachineInfo {
+  return {
+    id: machine.id,
+    state: STATES[machine.state],
+    template: machine.template,
+    vcpus: machine.vcpus,
+    memoryMb: machine.memoryMb,
+    diskMb: machine.diskMb,
+    metadata: { ...machine.metadata },
+    cwd: machine.cwd,
+    createdAt: dateOf(machine.createdAt) ?? new Date(0),
+    startedAt: dateOf(machine.startedAt),
+    timeoutAt: dateOf(machine.timeoutAt),
+    onTimeout: machine.onTimeout === TimeoutActionMessage.PAUSE ? "pause" : "kill",
+    endedAt: dateOf(machine.endedAt),
+    failure: machine.failure || undefined,
+  };
+}
+
+/** The named parts of a machine's record, or all of it. */
+export function pickFields<F extends MachineField>(
+  info: MachineInfo,
+  fields: readonly F[] | undefined,
+): Pick<MachineInfo, F> {
+  if (fields === undefined) return info;
+  // Exactly the keys of F are taken from a value that has them all.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  return Object.fromEntries(fields.map((field) => [field, info[field]])) as Pick<MachineInfo, F>;
+}
+
+/** Fields as a Protobuf field mask names them. */
+export function toFieldMask(fields: readonly MachineField[] | undefined) {
+  return fields && { paths: fields.map((field) => MachineSchema.field[field].name) };
+}
+
+function dateOf(timestamp: Timestamp | undefined): Date | undefined {
+  return timestamp && timestampDate(timestamp);
+}

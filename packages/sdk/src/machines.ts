@@ -1,0 +1,70 @@
+import type { CallOptions } from "./call.js";
+import type { CommandResult } from "./commands/result.js";
+import type { Connection } from "./connection.js";
+import { connectMachine, createMachine, type Machine, runOnce } from "./machine.js";
+import { MachineCalls } from "./machine-calls.js";
+import type { MachineField, MachineInfo } from "./machine-info.js";
+import type {
+  CreateOptions,
+  GetInfoOptions,
+  ListOptions,
+  RunOnceOptions,
+  SetTimeoutOptions,
+} from "./machine-options.js";
+import type { PagePromise } from "./page.js";
+
+/** The machines of one account: what the static methods of {@link Machine} do, for this client. */
+export class Machines {
+  readonly #connection: Connection;
+  readonly #calls: MachineCalls;
+
+  /** @internal */
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.#calls = new MachineCalls(connection);
+  }
+
+  /** See {@link Machine.create}. */
+  create(options: CreateOptions = {}): Promise<Machine> {
+    return createMachine(this.#connection, options);
+  }
+
+  /** See {@link Machine.connect}. */
+  connect(id: string, options: CallOptions = {}): Promise<Machine> {
+    return connectMachine(this.#connection, id, options);
+  }
+
+  /** See {@link Machine.list}. */
+  list<F extends MachineField = MachineField>(
+    options: ListOptions<F> = {},
+  ): PagePromise<Pick<MachineInfo, F>> {
+    return this.#calls.list(options);
+  }
+
+  /** See {@link Machine.getInfo}. */
+  getInfo<F extends MachineField = MachineField>(
+    id: string,
+    options: GetInfoOptions<F> = {},
+  ): Promise<Pick<MachineInfo, F>> {
+    return this.#calls.getInfo(id, options);
+  }
+
+  /** See {@link Machine.runOnce}. */
+  runOnce(
+    command: string,
+    args?: readonly string[],
+    options: RunOnceOptions = {},
+  ): Promise<CommandResult> {
+    return runOnce(this.#connection, command, args, options);
+  }
+
+  /** See {@link Machine.kill}. */
+  kill(id: string, options: CallOptions = {}): Promise<void> {
+    return this.#calls.kill(id, options);
+  }
+
+  /** See {@link Machine.setTimeout}. */
+  setTimeout(id: string, options: SetTimeoutOptions): Promise<MachineInfo> {
+    return this.#calls.setTimeout(id, options);
+  }
+}

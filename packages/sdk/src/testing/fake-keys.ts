@@ -1,0 +1,36 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import {
+  type ApiKey,
+  ApiKeySchema,
+  ErrorReason,
+  type KeyService,
+  type KeyServiceCreateRequest,
+  type KeyServiceRevokeRequest,
+} from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
+
+/** KeyService over a list in memory. */
+export class FakeKeys implements ServiceImpl<typeof KeyService> {
+  readonly all: ApiKey[] = [];
+
+  create = (request: KeyServiceCreateRequest) => {
+    if (request.name === "") throw new Fault(ErrorReason.INVALID_ARGUMENT, "a key needs a name");
+    const id = `k${this.all.length + 1}`;
+    const key = create(ApiKeySchema, { id, name: request.name, createdAt: timestampNow() });
+    this.all.push(key);
+    return { key, secret: `ns_${id}_secret` };
+  };
+
+  list = () => ({ keys: this.all, nextCursor: "" });
+
+  revoke = (request: KeyServiceRevokeRequest) => {
+    const key = this.all.find(({ id }) => id === request.id);
+    if (key === undefined) {
+      throw new Fault(ErrorReason.API_KEY_NOT_FOUND, `no API key has the id ${request.id}`);
+    }
+    key.revokedAt ??= timestampNow();
+    return { key };
+  };
+}

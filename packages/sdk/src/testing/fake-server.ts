@@ -1,0 +1,133 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer as createHttp1Server, type Server } from "node:http";
+import { createServer, type Http2Server, type ServerHttp2Session } from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { Interceptor } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import {
+  ErrorReason,
+  KeyService,
+  MACHINE_ID_HEADER,
+  MachineService,
+  REQUEST_ID_HEADER,
+} from "@nullspace/proto";
+import { FileService, ProcessService } from "@nullspace/proto/agent";
+import { Fault, faultInterceptor } from "@nullspace/proto/fault";
+import { FakeFiles } from "./fake-files.js";
+import { FakeKeys } from "./fake-keys.js";
+import { FakeMachines } from "./fake-machines.js";
+import { FakeProcesses } from "./fake-processes.js";
+
+/** Looks at each call before it is handled; what it throws is the call's answer. */
+export type CallHook = (method: string, context: { signal: AbortSignal }) => unknown;
+
+/**
+ * A server of the whole public API on a real HTTP/2 (or HTTP/1.1) port, with
+ * records in memory, processes of this computer and files in a folder of the
+ * system's. Everything a client does is real but the virtual machine.
+ */
+export class FakeServer implements AsyncDisposable {
+  readonly apiKey = "ns_fake_0123456789abcdef";
+  readonly machines = new FakeMachines();
+  readonly keys = new FakeKeys();
+  readonly processes = new FakeProcesses();
+  readonly files = new FakeFiles();
+  /** Names of the methods that were called, in order. */
+  readonly calls: string[] = [];
+  onCall: CallHook | undefined;
+  /** Called when a call has been handled and its answer is not yet sent. */
+  onAnswer: ((method: string) => void) | undefined;
+  readonly #server: Server | Http2Server;
+  readonly #sessions = new Set<ServerHttp2Session>();
+
+  private constructor(http: "1.1" | "2") {
+    const handler = connectNodeAdapter({
+      interceptors: [this.#answerRequestId, faultInterceptor(reportDefect), this.#check],
+      routes: (router) => {
+        router.service(MachineService, this.machines);
+        router.service(KeyService, this.keys);
+        router.service(ProcessService, this.processes);
+        router.service(FileService, this.files);
+      },
+    });
+    if (http === "1.1") {
+      this.#server = createHttp1Server(handler);
+      return;
+    }
+    this.#server = createServer(handler).on("session", (session) => {
+      this.#sessions.add(session);
+      session.on("close", () => this.#sessions.delete(session));
+    });
+  }
+
+  /** Starts a server on a free port. */
+  static async start(options: { http?: "1.1" | "2"; port?: number } = {}): Promise<FakeServer> {
+    const server = new FakeServer(options.http ?? "2");
+    server.#server.listen(options.port ?? 0, "127.0.0.1");
+    await once(server.#server, "listening");
+    return server;
+  }
+
+  get port(): number {
+    const address = this.#server.address();
+    if (!isAddressInfo(address)) throw new Error("the fake server does not listen");
+    return address.port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Cuts every connection, as a server that is killed does. */
+  dropConnections(): void {
+    for (const session of this.#sessions) session.destroy();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.processes.killAll();
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.dropConnections();
+    if ("closeAllConnections" in this.#server) this.#server.closeAllConnections();
+    await closed;
+    await this.files[Symbol.asyncDispose]();
+  }
+
+  readonly #answerRequestId: Interceptor = (next) => async (request) => {
+    const id = request.header.get(REQUEST_ID_HEADER) ?? randomUUID();
+    try {
+      const response = await next(request);
+      response.header.set(REQUEST_ID_HEADER, id);
+      return response;
+    } catch (error) {
+      if (error instanceof Error && "metadata" in error && error.metadata instanceof Headers) {
+        error.metadata.set(REQUEST_ID_HEADER, id);
+      }
+      throw error;
+    }
+  };
+
+  readonly #check: Interceptor = (next) => async (request) => {
+    this.calls.push(request.method.name);
+    await this.onCall?.(request.method.name, { signal: request.signal });
+    if (request.header.get("Authorization") !== `Bearer ${this.apiKey}`) {
+      throw new Fault(ErrorReason.INVALID_API_KEY, "the API key is not known", {
+        remedy: "Make one with nullspace key create.",
+      });
+    }
+    const machineId = request.header.get(MACHINE_ID_HEADER);
+    if (machineId !== null) this.machines.mustRun(machineId);
+    const response = await next(request);
+    this.onAnswer?.(request.method.name);
+    return response;
+  };
+}
+
+function isAddressInfo(address: string | AddressInfo | null): address is AddressInfo {
+  return typeof address === "object" && address !== null;
+}
+
+function reportDefect(error: unknown): void {
+  throw new Error("the fake server has a defect", { cause: error });
+}
