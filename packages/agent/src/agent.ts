@@ -1,8 +1,11 @@
 import { join } from "node:path";
 import { mkdirSync } from "node:fs";
-import { ProcessService, SystemService } from "@nullspace/proto/agent";
+import { FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
 import { Channel } from "./channel/channel.js";
 import type { Port } from "./channel/port.js";
+import { fileService } from "./file/file-service.js";
+import { Paths } from "./file/paths.js";
+import { Uploads } from "./file/uploads.js";
 import { outliveUserProcesses, separateUserProcesses } from "./guest/protection.js";
 import { StateStore } from "./guest/state.js";
 import { UserDatabase } from "./guest/users.js";
@@ -49,6 +52,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   if (!sandboxed) separateUserProcesses(helper.pid);
   const users = new UserDatabase(options.defaultUser);
   const table = new ProcessTable(helper, users, state, onDefect);
+  const paths = new Paths(() => state.machine.cwd);
+  const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
   const identity = openIdentity(stateFolder, sandboxed);
   const bootIdFile = join(stateFolder, "boot_id");
   const system = systemService({
@@ -65,6 +70,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   using endpoint = new Http2Endpoint((router) => {
     router.service(SystemService, system);
     router.service(ProcessService, processService(table));
+    router.service(FileService, fileService({ paths, users, uploads }));
   }, onDefect);
   const channel = new Channel({
     port,
