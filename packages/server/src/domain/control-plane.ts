@@ -49,7 +49,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly #reconciler: Reconciler;
   readonly #observers: readonly ((machine: Machine) => void)[];
   readonly #stopping = new AbortController();
-  #background: Promise<unknown> = Promise.resolve();
+  readonly #background: Promise<void>[] = [];
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
@@ -97,15 +97,16 @@ export class ControlPlane implements AsyncDisposable {
     for (const machine of await machineStore.listLive(hostId)) {
       for (const observe of this.#observers) observe(machine);
     }
-    const followed = keepRunning((stop) => this.#reconciler.followExits(stop), {
-      name: "follow exits",
-      signal,
-      log,
-    });
+    this.#background.push(
+      keepRunning((stop) => this.#reconciler.followExits(stop), {
+        name: "follow exits",
+        signal,
+        log,
+      }),
+    );
     await this.#reconciler.reconcile(signal);
     await this.#timeouts.start();
-    this.#background = Promise.all([
-      followed,
+    this.#background.push(
       repeat((stop) => this.#reconciler.reconcile(stop), RECONCILE_INTERVAL_MS, {
         name: "reconcile",
         signal,
@@ -117,7 +118,7 @@ export class ControlPlane implements AsyncDisposable {
         log,
       }),
       this.#captureEagerly(),
-    ]);
+    );
   }
 
   /** Stops everything that is in progress. Machines that run go on. */
@@ -128,7 +129,7 @@ export class ControlPlane implements AsyncDisposable {
     await this.#templates[Symbol.asyncDispose]();
     await this.#timeouts[Symbol.asyncDispose]();
     await this.#ending[Symbol.asyncDispose]();
-    await this.#background;
+    await Promise.all(this.#background);
   }
 
   async #deleteExpired(): Promise<void> {

@@ -1,0 +1,181 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
+import { ErrorReason, MACHINE_ID_HEADER } from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
+import {
+  beginResponse,
+  type Departure,
+  type EdgeRequest,
+  type EdgeResponse,
+  onDeparture,
+  resetResponse,
+} from "./exchange.js";
+import { headersForClient, headersForGuest } from "./forwarded-headers.js";
+import { Refusals } from "./refusal.js";
+
+/** How long to wait for a connection to a machine's agent, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 30_000;
+
+/** What {@link AgentProxy} needs of the rest of the server. */
+export interface AgentProxyOptions {
+  /**
+   * Lets a call pass or throws the Fault that refuses it: the key is bad, or
+   * the machine is not there or not running.
+   */
+  readonly admit: (authorization: string | undefined, machineId: string) => Promise<void>;
+  /** The live HTTP/2 session to a machine's agent. */
+  readonly connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>;
+  /**
+   * Aborted with a Fault when the server begins to stop. From then on no call is
+   * cancelled in the guest: the agent sees the whole session go, and processes go on.
+   */
+  readonly stopping: AbortSignal;
+  /** Told of errors that nobody foresaw. */
+  readonly onDefect: (error: unknown) => void;
+}
+
+/**
+ * Forwards calls to the agent inside a machine, byte by byte: it knows headers
+ * and trailers but no messages. Back-pressure, cancellation and deadlines travel
+ * through it in both directions.
+ */
+export class AgentProxy {
+  readonly #options: AgentProxyOptions;
+  readonly #refusals = new Refusals();
+
+  constructor(options: AgentProxyOptions) {
+    this.#options = options;
+  }
+
+  /** Whether calls to this path are forwarded. */
+  handles(path: string): boolean {
+    return this.#refusals.knows(path);
+  }
+
+  /** Forwards one call. Never throws: whatever happens is the answer. */
+  async forward(path: string, request: EdgeRequest, response: EdgeResponse): Promise<void> {
+    const gone = new AbortController();
+    const exchange: { upstream?: ClientHttp2Stream } = {};
+    onDeparture(response, (departure) => {
+      gone.abort(new Fault(ErrorReason.CANCELLED, "the caller has gone"));
+      if (!this.#options.stopping.aborted) exchange.upstream?.close(resetCode(departure));
+    });
+    try {
+      const session = await this.#connect(request, gone.signal);
+      gone.signal.throwIfAborted();
+      exchange.upstream = session.request({
+        ...headersForGuest(request.headers),
+        ":method": request.method ?? "POST",
+        ":path": request.url ?? path,
+      });
+      await relay(request, response, exchange.upstream);
+    } catch (error) {
+      if (gone.signal.aborted) return;
+      await this.#answerFailure(path, request, response, error, exchange.upstream !== undefined);
+    }
+  }
+
+  async #connect(request: EdgeRequest, gone: AbortSignal): Promise<ClientHttp2Session> {
+    const machineId = requireMachineId(request);
+    this.#options.stopping.throwIfAborted();
+    await this.#options.admit(request.headers.authorization, machineId);
+    const deadline = AbortSignal.timeout(CONNECT_TIMEOUT_MS);
+    try {
+      return await this.#options.connectAgent(machineId, AbortSignal.any([gone, deadline]));
+    } catch (error) {
+      throw deadline.aborted ? unreachable("the machine's agent does not answer", error) : error;
+    }
+  }
+
+  async #answerFailure(
+    path: string,
+    request: EdgeRequest,
+    response: EdgeResponse,
+    error: unknown,
+    forwarded: boolean,
+  ): Promise<void> {
+    if (response.headersSent) {
+      resetResponse(response);
+      return;
+    }
+    try {
+      const fault = forwarded ? await this.#lostAgent(request, error) : this.#toFault(error);
+      await this.#refusals.refuse(path, request, response, fault);
+    } catch (defect) {
+      // The caller went away while it was told, or there is no telling it: end the exchange.
+      if (!response.destroyed) this.#options.onDefect(defect);
+      resetResponse(response);
+    }
+  }
+
+  /** Why a call that had been forwarded got no answer: the machine has died, or just its agent. */
+  async #lostAgent(request: EdgeRequest, cause: unknown): Promise<Fault> {
+    try {
+      await this.#options.admit(request.headers.authorization, requireMachineId(request));
+    } catch (error) {
+      return this.#toFault(error);
+    }
+    return unreachable("the connection to the machine's agent broke before it answered", cause, {
+      // Whether the agent has done what was asked is unknown: a retry may do it twice.
+      forwarded: "true",
+    });
+  }
+
+  #toFault(error: unknown): Fault {
+    if (error instanceof Fault) return error;
+    this.#options.onDefect(error);
+    return new Fault(ErrorReason.INTERNAL, "internal error", {
+      remedy: "Look for this request's id in the server's log.",
+      cause: error,
+    });
+  }
+}
+
+/** Passes request, response and trailers on until the response is complete. */
+async function relay(
+  request: EdgeRequest,
+  response: EdgeResponse,
+  upstream: ClientHttp2Stream,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const broken = () => reject(new Error("the agent's stream ended before its response"));
+  upstream.on("response", ({ ":status": status, ...headers }) => {
+    beginResponse(response, status ?? 502, headersForClient(headers));
+    upstream.pipe(response, { end: false });
+  });
+  upstream.on("trailers", (trailers: IncomingHttpHeaders) =>
+    response.addTrailers(headersForClient(trailers)),
+  );
+  upstream.on("end", () => {
+    if (!response.headersSent || upstream.rstCode !== constants.NGHTTP2_NO_ERROR) return broken();
+    response.end(resolve);
+  });
+  upstream.on("error", reject);
+  upstream.on("close", broken);
+  // A request that breaks off is a departure, which the response tells.
+  request.on("error", () => undefined);
+  request.pipe(upstream);
+  return promise;
+}
+
+function requireMachineId(request: EdgeRequest): string {
+  const machineId = request.headers[MACHINE_ID_HEADER];
+  if (typeof machineId === "string" && machineId !== "") return machineId;
+  throw new Fault(ErrorReason.INVALID_ARGUMENT, `the call names no machine`, {
+    remedy: `Send the machine's id in the header ${MACHINE_ID_HEADER}.`,
+    details: { field: MACHINE_ID_HEADER },
+  });
+}
+
+/** What the agent is told of a caller that went away: processes outlive a lost connection, not a cancellation. */
+function resetCode(departure: Departure): number {
+  return departure === "cancelled" ? constants.NGHTTP2_CANCEL : constants.NGHTTP2_CONNECT_ERROR;
+}
+
+function unreachable(message: string, cause: unknown, details: Record<string, string> = {}): Fault {
+  return new Fault(ErrorReason.AGENT_UNREACHABLE, message, {
+    remedy: "Try again in a moment; a machine that has died is shown as failed.",
+    details,
+    cause,
+  });
+}

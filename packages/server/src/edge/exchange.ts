@@ -1,0 +1,58 @@
+import { type IncomingMessage, type OutgoingHttpHeaders, ServerResponse } from "node:http";
+import { constants, type Http2ServerRequest, Http2ServerResponse } from "node:http2";
+
+/** A request, from HTTP/1.1 or HTTP/2. */
+export type EdgeRequest = IncomingMessage | Http2ServerRequest;
+/** The response to it. */
+export type EdgeResponse = ServerResponse | Http2ServerResponse;
+
+/** How the other end of an exchange went away before the response was complete. */
+export type Departure =
+  /** It ended this exchange and nothing else. */
+  | "cancelled"
+  /** Its whole connection broke, so it may not even know. */
+  | "connection lost";
+
+/**
+ * Calls back when a client goes away before its response is complete.
+ *
+ * A client of HTTP/1.1 can cancel only by closing its connection, so there a
+ * closed connection counts as a cancellation.
+ */
+export function onDeparture(
+  response: EdgeResponse,
+  callback: (departure: Departure) => void,
+): void {
+  response.once("close", () => {
+    if (response.writableEnded) return;
+    callback(isConnectionLost(response) ? "connection lost" : "cancelled");
+  });
+}
+
+/** Sends status and headers. */
+export function beginResponse(
+  response: EdgeResponse,
+  status: number,
+  headers: OutgoingHttpHeaders,
+): void {
+  if (response instanceof Http2ServerResponse) {
+    response.writeHead(status, headers);
+    return;
+  }
+  response.writeHead(status, headers);
+  // HTTP/1.1 keeps headers back for the first bytes of the body; of a stream those may come much later.
+  if (headers["content-length"] === undefined) response.flushHeaders();
+}
+
+/** Ends an exchange whose response can no longer be completed, so that the client notices. */
+export function resetResponse(response: EdgeResponse): void {
+  if (response instanceof Http2ServerResponse) {
+    response.stream?.close(constants.NGHTTP2_INTERNAL_ERROR);
+  } else response.destroy();
+}
+
+function isConnectionLost(response: EdgeResponse): boolean {
+  if (response instanceof ServerResponse) return false;
+  const session = response.stream?.session;
+  return session === undefined || session.destroyed;
+}

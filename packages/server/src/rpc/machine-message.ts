@@ -1,0 +1,70 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import {
+  type AdoptionReceipt,
+  AdoptionReceiptSchema,
+  type Machine as MachineMessage,
+  MachineSchema,
+  MachineState as State,
+  TimeoutAction as Action,
+} from "@nullspace/proto";
+import type { Machine, MachineState, Receipt, TimeoutAction } from "../domain/machine.js";
+
+const STATES: Readonly<Record<MachineState, State>> = {
+  creating: State.CREATING,
+  running: State.RUNNING,
+  pausing: State.PAUSING,
+  paused: State.PAUSED,
+  resuming: State.RESUMING,
+  killing: State.KILLING,
+  killed: State.KILLED,
+  failed: State.FAILED,
+};
+
+const STATE_BY_NUMBER: ReadonlyMap<State, MachineState> = new Map(
+  (
+    ["creating", "running", "pausing", "paused", "resuming", "killing", "killed", "failed"] as const
+  ).map((state) => [STATES[state], state]),
+);
+
+/** The message that tells of a machine. */
+export function toMachineMessage(machine: Machine): MachineMessage {
+  const { startedAt, timeoutAt, endedAt } = machine;
+  return create(MachineSchema, {
+    id: machine.id,
+    state: STATES[machine.state],
+    template: `${machine.templateName}:${machine.templateTag}`,
+    vcpus: machine.vcpus,
+    memoryMb: machine.memoryMb,
+    diskMb: machine.diskMb,
+    metadata: { ...machine.metadata },
+    cwd: machine.cwd,
+    createdAt: timestampFromDate(machine.createdAt),
+    ...(startedAt && { startedAt: timestampFromDate(startedAt) }),
+    ...(timeoutAt && { timeoutAt: timestampFromDate(timeoutAt) }),
+    onTimeout: machine.onTimeout === "kill" ? Action.KILL : Action.PAUSE,
+    ...(endedAt && { endedAt: timestampFromDate(endedAt) }),
+    failure: machine.failure,
+  });
+}
+
+/** The message that tells what a guest confirmed. */
+export function toReceiptMessage(receipt: Receipt): AdoptionReceipt {
+  return create(AdoptionReceiptSchema, {
+    generation: BigInt(receipt.generation),
+    clockSkewMs: BigInt(Math.round(receipt.clockSkewMs)),
+    entropyReseeded: receipt.entropyReseeded,
+    identityRenewed: receipt.identityRenewed,
+  });
+}
+
+/** The state that a number on the wire means; `undefined` for one that we do not know. */
+export function fromStateNumber(state: State): MachineState | undefined {
+  return STATE_BY_NUMBER.get(state);
+}
+
+/** The action that a number on the wire means; `undefined` when it leaves the choice to us. */
+export function fromActionNumber(action: Action): TimeoutAction | undefined {
+  if (action === Action.KILL) return "kill";
+  return action === Action.PAUSE ? "pause" : undefined;
+}

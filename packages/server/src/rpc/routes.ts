@@ -1,0 +1,42 @@
+import type { ConnectRouter, ConnectRouterOptions, HandlerContext } from "@connectrpc/connect";
+import { KeyService, MachineService } from "@nullspace/proto";
+import { faultInterceptor, mapError } from "@nullspace/proto/fault";
+import type { ControlPlane } from "../domain/control-plane.js";
+import { keyService } from "./key-service.js";
+import { machineService } from "./machine-service.js";
+
+/** Largest message that the control plane reads. */
+const MAX_REQUEST_BYTES = 1 << 20;
+
+/** What {@link apiOptions} needs. */
+export interface ApiOptions {
+  readonly controlPlane: ControlPlane;
+  /** Aborted with a Fault when the server begins to stop. */
+  readonly stopping: AbortSignal;
+  /** Told of errors that nobody foresaw. */
+  readonly onDefect: (error: unknown) => void;
+}
+
+/** The public API as a Connect router: authenticated before a request's body is read, errors mapped once. */
+export function apiOptions({
+  controlPlane,
+  stopping,
+  onDefect,
+}: ApiOptions): ConnectRouterOptions & { routes: (router: ConnectRouter) => void } {
+  return {
+    readMaxBytes: MAX_REQUEST_BYTES,
+    interceptors: [faultInterceptor(onDefect)],
+    async requestGate({ requestHeader }: HandlerContext) {
+      try {
+        stopping.throwIfAborted();
+        await controlPlane.keys.authenticate(requestHeader.get("authorization"));
+      } catch (error) {
+        throw mapError(error, onDefect);
+      }
+    },
+    routes(router) {
+      router.service(MachineService, machineService(controlPlane.machines, stopping));
+      router.service(KeyService, keyService(controlPlane.keys));
+    },
+  };
+}

@@ -1,0 +1,29 @@
+import { totalmem } from "node:os";
+import { InvalidArgumentError } from "commander";
+
+/** Where the server keeps everything unless told otherwise. */
+export const DEFAULT_HOME = "/var/lib/nullspace";
+/** Where it listens unless told otherwise. */
+export const DEFAULT_HOST = "127.0.0.1";
+export const DEFAULT_PORT = 7070;
+export const DEFAULT_MAX_MACHINES = 1000;
+/** How long the record of an ended machine is kept, in days. */
+export const DEFAULT_KEEP_DAYS = 7;
+/** How long calls in progress may take to finish when the server stops, in milliseconds. */
+export const GRACE_MS = 10_000;
+
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "silent"] as const;
+
+/** Memory for all machines together unless told otherwise, in MiB: what the host has. */
+export function defaultMaxMemoryMb(): number {
+  return Math.floor(totalmem() / (1 << 20));
+}
+
+/** Reads a whole number from the command line. */
+export function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
+  };
+}
