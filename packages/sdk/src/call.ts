@@ -34,8 +34,6 @@ export class CallScope {
   constructor(outer: AbortSignal, timeoutMs: number) {
     if (!(timeoutMs >= 0)) {
       throw new InvalidArgumentError(`requestTimeoutMs is ${timeoutMs}`, {
-        code: "invalid_argument",
-        reason: "INVALID_ARGUMENT",
         remedy: "Give a number of milliseconds, or 0 for no deadline.",
       });
     }

@@ -23,15 +23,11 @@ export function resolveConfiguration(options: ConnectionOptions): Configuration 
   const apiKey = options.apiKey ?? environment("NULLSPACE_API_KEY");
   if (!URL.canParse(url) || !/^https?:/.test(url)) {
     throw new InvalidArgumentError(`"${url}" is not the URL of a server`, {
-      code: "invalid_argument",
-      reason: "INVALID_ARGUMENT",
       remedy: `Give one like ${DEFAULT_URL}, as url or in NULLSPACE_API_URL.`,
     });
   }
   if (!apiKey) {
     throw new AuthError("no API key was given", {
-      code: "unauthenticated",
-      reason: "INVALID_API_KEY",
       remedy: "Set NULLSPACE_API_KEY, or pass apiKey.",
     });
   }

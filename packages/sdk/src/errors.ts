@@ -35,10 +35,10 @@ export type ClientErrorReason =
 /** Why a call failed: stable across versions, so programs can branch on it. */
 export type ErrorReason = Exclude<keyof typeof ProtoErrorReason, "UNSPECIFIED"> | ClientErrorReason;
 
-/** What a {@link NullspaceError} is made of. */
+/** What a {@link NullspaceError} is made of; code and reason are the class's own when not given. */
 export interface NullspaceErrorOptions {
-  code: ErrorCode;
-  reason: ErrorReason;
+  code?: ErrorCode;
+  reason?: ErrorReason;
   /** False when not given. */
   retryable?: boolean;
   remedy?: string;
@@ -62,6 +62,11 @@ export interface NullspaceErrorOptions {
  * ```
  */
 export class NullspaceError extends Error {
+  /** Code and reason of an error that is given none. */
+  protected static readonly usual: { code: ErrorCode; reason: ErrorReason } = {
+    code: "unknown",
+    reason: "INTERNAL",
+  };
   // A literal, since bundlers rename classes.
   override readonly name: string = "NullspaceError";
   /** Status of the call, one of Connect's. */
@@ -77,15 +82,19 @@ export class NullspaceError extends Error {
   /** The request's id in the server's log, where a server answered. */
   readonly requestId: string | undefined;
 
-  constructor(message: string, options: NullspaceErrorOptions) {
+  constructor(message: string, options: NullspaceErrorOptions = {}) {
     super(withRemedy(message, options.remedy), { cause: options.cause });
-    this.code = options.code;
-    this.reason = options.reason;
+    this.code = options.code ?? new.target.usual.code;
+    this.reason = options.reason ?? new.target.usual.reason;
     this.retryable = options.retryable ?? false;
     this.remedy = options.remedy ?? "";
     this.details = options.details ?? {};
     this.requestId = options.requestId;
   }
+}
+
+function usual(code: ErrorCode, reason: ErrorReason) {
+  return { code, reason };
 }
 
 function withRemedy(message: string, remedy: string | undefined): string {
@@ -95,56 +104,67 @@ function withRemedy(message: string, remedy: string | undefined): string {
 
 /** The API key is missing, malformed, unknown or revoked. */
 export class AuthError extends NullspaceError {
+  protected static override readonly usual = usual("unauthenticated", "INVALID_API_KEY");
   override readonly name: string = "AuthError";
 }
 
 /** The key is good, but this is not allowed to it; or the guest's file system refuses. */
 export class PermissionError extends NullspaceError {
+  protected static override readonly usual = usual("permission_denied", "PERMISSION_DENIED");
   override readonly name: string = "PermissionError";
 }
 
 /** What the call names does not exist. */
 export class NotFoundError extends NullspaceError {
+  protected static override readonly usual = usual("not_found", "NOT_FOUND");
   override readonly name: string = "NotFoundError";
 }
 
 /** A value in the call is not allowed, whatever the state of things. */
 export class InvalidArgumentError extends NullspaceError {
+  protected static override readonly usual = usual("invalid_argument", "INVALID_ARGUMENT");
   override readonly name: string = "InvalidArgumentError";
 }
 
 /** The state of things does not allow this: it exists already, or is not running, not empty, ... */
 export class ConflictError extends NullspaceError {
+  protected static override readonly usual = usual("failed_precondition", "CONFLICT");
   override readonly name: string = "ConflictError";
 }
 
 /** The snapshot was made by another QEMU, CPU model, kernel or device list than this host's. */
 export class SnapshotIncompatibleError extends ConflictError {
+  protected static override readonly usual = usual("failed_precondition", "SNAPSHOT_INCOMPATIBLE");
   override readonly name: string = "SnapshotIncompatibleError";
 }
 
 /** The call's deadline passed. */
 export class TimeoutError extends NullspaceError {
+  protected static override readonly usual = usual("deadline_exceeded", "DEADLINE_EXCEEDED");
   override readonly name: string = "TimeoutError";
 }
 
 /** The server or the machine cannot be reached at the moment. */
 export class UnavailableError extends NullspaceError {
+  protected static override readonly usual = usual("unavailable", "CONNECTION_FAILED");
   override readonly name: string = "UnavailableError";
 }
 
 /** Something is full: a disk, the host's capacity, a quota. */
 export class ResourceExhaustedError extends NullspaceError {
+  protected static override readonly usual = usual("resource_exhausted", "RESOURCE_EXHAUSTED");
   override readonly name: string = "ResourceExhaustedError";
 }
 
 /** You cancelled the call with its `signal`; `cause` is the signal's reason. */
 export class CancelledError extends NullspaceError {
+  protected static override readonly usual = usual("canceled", "CANCELLED");
   override readonly name: string = "CancelledError";
 }
 
 /** The server failed by a fault of its own, or its data is damaged. */
 export class InternalError extends NullspaceError {
+  protected static override readonly usual = usual("internal", "INTERNAL");
   override readonly name: string = "InternalError";
 }
 
@@ -156,7 +176,6 @@ export class CommandError extends NullspaceError {
 
   constructor(message: string, result: CommandResult) {
     super(message, {
-      code: "unknown",
       reason: "COMMAND_FAILED",
       details: {
         exit_code: String(result.exitCode),

@@ -78,10 +78,7 @@ export class Keys {
 
 function fromMessage(key: KeyMessage | undefined): ApiKey {
   if (key?.createdAt === undefined) {
-    throw new InternalError("the server's answer holds no key", {
-      code: "internal",
-      reason: "INTERNAL",
-    });
+    throw new InternalError("the server's answer holds no key");
   }
   return {
     id: key.id,

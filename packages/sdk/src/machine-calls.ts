@@ -137,8 +137,6 @@ function fromReceipt(receipt: ReceiptMessage): AdoptionReceipt {
 function given<T>(value: T | undefined): T {
   if (value !== undefined) return value;
   throw new InternalError("the server's answer holds no machine", {
-    code: "internal",
-    reason: "INTERNAL",
     remedy: "Is the server as new as this SDK?",
   });
 }

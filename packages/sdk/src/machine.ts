@@ -184,7 +184,6 @@ export async function connectMachine(
   });
   if (state === "running") return new Machine(connection, id);
   throw new ConflictError(`machine ${id} is ${state}`, {
-    code: "failed_precondition",
     reason: "MACHINE_NOT_RUNNING",
     remedy: failure ?? "Only a running machine can be connected to.",
     details: { state },

@@ -62,7 +62,6 @@ export async function* followProcess(
           if (ended) return;
         }
         throw new UnavailableError("the stream ended before the command", {
-          code: "unavailable",
           reason: "CONNECTION_LOST",
           retryable: true,
         });

@@ -58,7 +58,6 @@ export async function findProcess(
   const found = (await listProcesses(agent, options)).find((process) => process.pid === pid);
   if (found !== undefined) return found;
   throw new NotFoundError(`machine ${agent.machineId} has no process ${pid}`, {
-    code: "not_found",
     reason: "PROCESS_NOT_FOUND",
     remedy: "commands.list() tells the processes it has.",
   });

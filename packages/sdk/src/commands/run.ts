@@ -16,8 +16,6 @@ export function startRequest(command: string, options: CommandOptions): StartReq
   // JavaScript callers and wide types can say both, whatever our types say.
   if (Boolean(options.shell) && options.args !== undefined) {
     throw new InvalidArgumentError("shell and args exclude each other", {
-      code: "invalid_argument",
-      reason: "INVALID_ARGUMENT",
       remedy: "Put the arguments into the line for the shell, or leave shell out.",
     });
   }
@@ -95,8 +93,5 @@ async function startedPid(
   for await (const moment of followProcess(agent, { start }, { signal, requestTimeoutMs })) {
     if (moment.case === "started") return moment.value.pid;
   }
-  throw new InternalError("the machine started a command without a pid", {
-    code: "internal",
-    reason: "INTERNAL",
-  });
+  throw new InternalError("the machine started a command without a pid");
 }

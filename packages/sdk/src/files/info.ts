@@ -36,10 +36,7 @@ const TYPES: Record<TypeMessage, FileType> = {
 /** A file's info as the SDK gives it. */
 export function fromInfoMessage(info: InfoMessage | undefined): FileInfo {
   if (info === undefined) {
-    throw new InternalError("the machine's answer holds no file info", {
-      code: "internal",
-      reason: "INTERNAL",
-    });
+    throw new InternalError("the machine's answer holds no file info");
   }
   return {
     name: info.name,

@@ -47,7 +47,6 @@ export async function readText(
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
     throw new InvalidArgumentError(`${path} is not UTF-8 text`, {
-      code: "invalid_argument",
       reason: "INVALID_UTF8",
       remedy: 'Read it with format: "bytes". (An offset or length can also tear a character.)',
       details: { path },
@@ -86,8 +85,6 @@ export async function readStream(
 function bytePosition(name: string, value: number): bigint {
   if (Number.isSafeInteger(value) && value >= 0) return BigInt(value);
   throw new InvalidArgumentError(`${name} is ${value}`, {
-    code: "invalid_argument",
-    reason: "INVALID_ARGUMENT",
     remedy: `Give ${name} as a whole number of bytes, 0 or more.`,
   });
 }

@@ -1,0 +1,71 @@
+import { Command, CommanderError } from "commander";
+import { addCompletionCommand } from "./commands/completion.command.js";
+import { addExecCommand } from "./commands/exec.command.js";
+import { addKeyCommands } from "./commands/key.command.js";
+import { addLocalCommands } from "./commands/local.command.js";
+import { addMachineCommands } from "./commands/machine.command.js";
+import { ExitCode } from "./exit-code.js";
+import { VERSION } from "./version.js";
+
+const EXAMPLES = `
+Examples:
+  $ nullspace up                                   start a server here, in the foreground
+  $ id=$(nullspace machine create)                 start a machine
+  $ nullspace exec $id -- uname -a                 run a command in it
+  $ tar c . | nullspace exec $id -- tar x          bytes in, bytes out
+  $ nullspace machine kill $id
+
+Server and key: --url and --api-key, else NULLSPACE_API_URL and NULLSPACE_API_KEY,
+else what nullspace login stored, else the server of this computer.
+
+Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 4 not authenticated, 5 not permitted,
+6 quota or capacity, 7 conflict, 8 server or machine failed. exec gives the command's own.
+`;
+
+/** The whole command line: options and help only; what a command does is loaded when it runs. */
+export function createProgram(): Command {
+  const program = new Command("nullspace")
+    .description("Machines for AI agents: real Linux VMs in milliseconds.")
+    .version(VERSION, "-V, --version")
+    .helpCommand(true)
+    .showHelpAfterError("(add --help for what there is)")
+    .showSuggestionAfterError()
+    .addHelpText("after", EXAMPLES);
+  addMachineCommands(program);
+  addExecCommand(program);
+  addKeyCommands(program);
+  addLocalCommands(program);
+  addCompletionCommand(program);
+  return program;
+}
+
+/** Runs a command line and gives its exit code. */
+export async function runProgram(argv: readonly string[]): Promise<number> {
+  const program = createProgram();
+  const json = argv.slice(0, endOfOptions(argv)).includes("--json");
+  overrideExit(program, json);
+  try {
+    await program.parseAsync(argv, { from: "user" });
+    return typeof process.exitCode === "number" ? process.exitCode : ExitCode.Ok;
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return ExitCode.Ok;
+      // In words, the parser has told it already.
+      if (!json) return ExitCode.Usage;
+    }
+    const { reportFailure } = await import("./failure.js");
+    return reportFailure(error, json);
+  }
+}
+
+function endOfOptions(argv: readonly string[]): number {
+  const end = argv.indexOf("--");
+  return end < 0 ? argv.length : end;
+}
+
+function overrideExit(command: Command, json: boolean): void {
+  command.exitOverride();
+  // With --json the failure is told once, as JSON.
+  if (json) command.configureOutput({ writeErr: () => undefined });
+  for (const child of command.commands) overrideExit(child, json);
+}
