@@ -31,6 +31,8 @@ export interface QmpCommands {
   "migrate-incoming": { arguments: { uri: string }; return: void };
   /** Saves the state of the devices, without memory and disks. Nothing in it is about Xen. */
   "xen-save-devices-state": { arguments: { filename: string; live: boolean }; return: void };
+  /** Takes the link of a network card up or down. */
+  set_link: { arguments: { name: string; up: boolean }; return: void };
   /** Sets the size of a block device, in bytes. */
   block_resize: { arguments: { "node-name": string; size: number }; return: void };
 }
@@ -56,6 +58,7 @@ export const answerDecoders: {
   quit: nothing,
   "migrate-incoming": nothing,
   "xen-save-devices-state": nothing,
+  set_link: nothing,
   block_resize: nothing,
 };
 

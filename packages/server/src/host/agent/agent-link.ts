@@ -1,0 +1,100 @@
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { type ClientHttp2Session, connect } from "node:http2";
+import type { Socket } from "node:net";
+import { CHANNEL_NONCE_BYTES, MarkerSplitter } from "@nullspace/proto/channel";
+import { type Deadline, within } from "../deadline.js";
+
+/** Bytes that may be under way to us, in each stream and in all, before we read them. */
+const WINDOW_BYTES = 1024 * 1024;
+
+const PING_EVERY_MS = 15_000;
+const PING_TIMEOUT_MS = 30_000;
+
+/** A live HTTP/2 session with the agent of one machine. */
+export interface AgentLink {
+  readonly session: ClientHttp2Session;
+  /** Resolves, never rejects, when the session has ended for whatever reason. */
+  readonly closed: Promise<void>;
+  /**
+   * Ends the connection below the session: calls fail here, and for the guest the
+   * host is just gone. Ending the session itself would reset each stream, which
+   * the agent takes for a wish to cancel.
+   */
+  close(): void;
+}
+
+/**
+ * Makes a session with the agent out of a connection to its serial port, and
+ * resynchronises the channel: whatever a former session left in it is dropped,
+ * at both ends. The link owns the socket from now on, also when this fails.
+ *
+ * @param key - the channel key that the guest listens for.
+ * @throws the system's error, DeadlineError, or the reason of the signal.
+ */
+export async function linkAgent(
+  socket: Socket,
+  key: Uint8Array,
+  deadline: Deadline,
+): Promise<AgentLink> {
+  try {
+    await within(resynchronise(socket, key), "the agent's answer on its channel", deadline);
+    return await openSession(socket, deadline);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+/**
+ * Sends `key ‖ nonce` and drops what arrives until the nonce does. A guest that
+ * floods us costs no memory, only time, of which the caller sets the bound.
+ * What follows the nonce stays in the socket.
+ */
+async function resynchronise(socket: Socket, key: Uint8Array): Promise<void> {
+  const nonce = randomBytes(CHANNEL_NONCE_BYTES);
+  const splitter = new MarkerSplitter(nonce);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const receive = (chunk: Buffer) => {
+    const { after } = splitter.push(chunk);
+    if (after === undefined) return;
+    socket.off("data", receive);
+    socket.pause();
+    if (after.length > 0) socket.unshift(after);
+    resolve();
+  };
+  const end = () => reject(new Error("the machine closed the agent's channel"));
+  socket.on("data", receive);
+  socket.once("error", reject);
+  socket.once("close", end);
+  socket.write(Buffer.concat([key, nonce]));
+  try {
+    await promise;
+  } finally {
+    socket.off("close", end);
+    socket.off("error", reject);
+  }
+}
+
+async function openSession(socket: Socket, deadline: Deadline): Promise<AgentLink> {
+  const session = connect("http://agent", {
+    createConnection: () => socket,
+    settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
+  });
+  const closed = new Promise<void>((resolve) => {
+    session.once("close", () => resolve());
+  });
+  // The loss of the connection shows in each call, and in `closed`.
+  session.on("error", () => undefined);
+  await within(once(session, "connect"), "the HTTP/2 session", deadline);
+  session.setLocalWindowSize(WINDOW_BYTES);
+  const close = () => {
+    socket.destroy();
+  };
+  const timer = setInterval(() => {
+    const overdue = setTimeout(close, PING_TIMEOUT_MS).unref();
+    session.ping(() => clearTimeout(overdue));
+  }, PING_EVERY_MS).unref();
+  void closed.then(() => clearInterval(timer));
+  return { session, closed, close };
+}

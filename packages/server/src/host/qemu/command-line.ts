@@ -1,0 +1,198 @@
+import { type DescriptorName, DESCRIPTORS } from "./descriptors.js";
+import { MEMORY_PATH } from "./memory-library.js";
+
+/** What runs guest instructions: the processor itself, or QEMU in software. */
+export type Accelerator = "kvm" | "tcg";
+
+/** What all machines of this host run on. */
+export interface Platform {
+  accelerator: Accelerator;
+  /** A model of QEMU's, never "host": it says what the guest may have found. */
+  cpuModel: string;
+}
+
+/** What a snapshot fixes for every machine that is restored from it. */
+export interface Size {
+  vcpus: number;
+  memoryMb: number;
+}
+
+/** The part of the command line that boots a guest from its image. */
+export interface Boot {
+  /** Paths as seen from QEMU's working directory. */
+  kernel: string;
+  initrd: string;
+  kernelArguments: string;
+}
+
+/** What one start of QEMU is for. */
+export interface CommandLine {
+  platform: Platform;
+  size: Size;
+  /** Shown by `ps`, without commas. */
+  name: string;
+  /** Tells the guest's kernel whether it is the same copy as a moment ago: new for every restore. */
+  generationId: string;
+  /** Boots a new guest, its memory shared with the file, stopped until `cont`. */
+  boot?: Boot;
+  /** Restores a guest when told by `migrate-incoming`; "paused" leaves it stopped then. */
+  restore?: "running" | "paused";
+}
+
+/** Sockets in QEMU's working directory. */
+export const MONITOR_SOCKET = "qmp.sock";
+export const AGENT_SOCKET = "agent.sock";
+
+/** Id of the serial port that the agent listens on, in QEMU's events. */
+export const AGENT_PORT_ID = "agent";
+
+/** Id of the network card. */
+export const NETWORK_CARD_ID = "network-card";
+
+/** Node name of the machine's own disk. */
+export const DISK_NODE = "disk";
+
+/** Device model and settings of the board; goes into the compatibility of a snapshot. */
+export const MACHINE_TYPE =
+  "q35,usb=off,vmport=off,smbus=off,sata=off,graphics=off,mem-merge=off,dump-guest-core=off";
+
+/**
+ * Every device of every machine, in the order of their addresses. A snapshot can
+ * only be restored into the same list, so it holds what any feature may need.
+ */
+export const DEVICES: readonly string[] = [
+  "virtio-blk-pci,id=root,drive=disk",
+  "virtio-blk-pci,id=agent-disk,drive=agent-disk",
+  "virtio-serial-pci,id=serial",
+  `virtserialport,id=${AGENT_PORT_ID},bus=serial.0,chardev=agent,name=nullspace.agent`,
+  "virtio-rng-pci,id=random",
+  "virtio-balloon-pci,id=balloon,deflate-on-oom=on",
+  `virtio-net-pci,id=${NETWORK_CARD_ID},netdev=network,mac=52:54:00:6e:73:01,romfile=`,
+];
+
+/** One option of QEMU with its value. */
+type Option = [name: string, value?: string];
+
+/** The arguments of QEMU: the one place where a machine is put together. */
+export function commandLine(line: CommandLine): string[] {
+  const { platform, size, boot, restore } = line;
+  const fromSnapshot = boot === undefined;
+  const options: Option[] = [
+    ["-name", `guest=${line.name}`],
+    ["-nodefaults"],
+    ["-no-user-config"],
+    ["-no-reboot"],
+    ["-display", "none"],
+    ["-msg", "timestamp=on"],
+    ["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
+    ["-accel", acceleratorArgument(platform.accelerator)],
+    ["-cpu", platform.cpuModel],
+    ["-machine", `${MACHINE_TYPE},memory-backend=ram`],
+    ["-smp", String(size.vcpus)],
+    ["-m", `${size.memoryMb}M`],
+    ["-object", memoryArgument(size, fromSnapshot)],
+    ["-rtc", "base=utc"],
+    ...disks(fromSnapshot),
+    ...channels(),
+    // A hub with nobody else on it: the network card goes nowhere.
+    ["-netdev", "hubport,id=network,hubid=0"],
+    ...DEVICES.map((device): Option => ["-device", device]),
+    ["-device", `vmgenid,guid=${line.generationId}`],
+    ...(boot === undefined ? [] : bootOptions(boot)),
+    ...(restore === undefined ? [] : restoreOptions(restore)),
+  ];
+  return options.flatMap(([name, value]) => (value === undefined ? [name] : [name, value]));
+}
+
+function acceleratorArgument(accelerator: Accelerator): string {
+  // Without a bound, each machine keeps up to 1 GiB of translated code.
+  return accelerator === "kvm" ? "kvm" : "tcg,thread=multi,tb-size=256";
+}
+
+function memoryArgument(size: Size, fromSnapshot: boolean): string {
+  const share = fromSnapshot ? "off" : "on";
+  return `memory-backend-file,id=ram,size=${size.memoryMb}M,mem-path=${MEMORY_PATH},share=${share}`;
+}
+
+/** The descriptor as a set of its own, which QEMU opens as {@link setPath}. */
+function descriptorSet(name: DescriptorName): Option {
+  return ["-add-fd", `fd=${DESCRIPTORS[name]},set=${DESCRIPTORS[name]}`];
+}
+
+function setPath(name: DescriptorName): string {
+  return `/dev/fdset/${DESCRIPTORS[name]}`;
+}
+
+function disks(fromSnapshot: boolean): Option[] {
+  const below = readOnlyDisk("rootfs", { driver: "raw", file: "rootfs" });
+  const over: ReadOnlyFormat = { driver: "qcow2", file: "snapshotDisk", backing: "rootfs" };
+  const snapshot = readOnlyDisk("snapshot", over);
+  const own: Option[] = [
+    descriptorSet("disk"),
+    blockNode({
+      "node-name": DISK_NODE,
+      driver: "qcow2",
+      backing: fromSnapshot ? "snapshot" : "rootfs",
+      file: { driver: "file", filename: setPath("disk") },
+      discard: "unmap",
+      // What a running machine wrote does not outlive its memory, so a power cut ends
+      // both: only a capture has to flush, and does.
+      cache: { "no-flush": true },
+    }),
+  ];
+  const agent = readOnlyDisk("agent-disk", { driver: "raw", file: "agentDisk" });
+  return [...below, ...(fromSnapshot ? snapshot : []), ...own, ...agent];
+}
+
+interface ReadOnlyFormat {
+  driver: "raw" | "qcow2";
+  file: DescriptorName;
+  backing?: string;
+}
+
+function readOnlyDisk(name: string, { file, ...format }: ReadOnlyFormat): Option[] {
+  const readOnly = { "read-only": true };
+  const inner = { driver: "file", filename: setPath(file), ...readOnly };
+  return [
+    descriptorSet(file),
+    blockNode({ "node-name": name, ...format, file: inner, ...readOnly }),
+  ];
+}
+
+function blockNode(node: object): Option {
+  return ["-blockdev", JSON.stringify(node)];
+}
+
+/** What goes in and out besides disks: two monitors, the agent's channel and the console. */
+function channels(): Option[] {
+  return [
+    ["-chardev", `socket,id=launcher,fd=${DESCRIPTORS.monitor}`],
+    ["-mon", "chardev=launcher,mode=control"],
+    // For a later server, which finds this QEMU running.
+    ["-chardev", `socket,id=monitor,path=${MONITOR_SOCKET},server=on,wait=off`],
+    ["-mon", "chardev=monitor,mode=control"],
+    ["-chardev", `socket,id=agent,path=${AGENT_SOCKET},server=on,wait=off`],
+    descriptorSet("console"),
+    ["-chardev", `file,id=console,path=${setPath("console")},append=on`],
+    ["-serial", "chardev:console"],
+  ];
+}
+
+function bootOptions(boot: Boot): Option[] {
+  return [
+    ["-kernel", boot.kernel],
+    ["-initrd", boot.initrd],
+    ["-append", `console=ttyS0 quiet panic=-1 net.ifnames=0 ${boot.kernelArguments}`.trim()],
+    // Stopped until the link of the network card is down.
+    ["-S"],
+  ];
+}
+
+function restoreOptions(restore: "running" | "paused"): Option[] {
+  const options: Option[] = [
+    ["-incoming", "defer"],
+    // The saved state has the devices alone, without the header of a migration.
+    ["-global", "migration.send-configuration=off"],
+  ];
+  return restore === "paused" ? [...options, ["-S"]] : options;
+}
