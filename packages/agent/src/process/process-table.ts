@@ -66,7 +66,7 @@ export class ProcessTable {
       ? [this.#findShell(), "-c", request.command]
       : [request.command, ...request.args];
     const env = environment(user, machine.envs, request.envs);
-    rejectUnusable({ command: argv.join(""), cwd });
+    rejectUnusable({ command: request.command, args: `.${request.args.join("")}`, cwd });
     const description: ProcessDescription = {
       command: request.command,
       args: request.args,

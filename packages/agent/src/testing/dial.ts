@@ -61,7 +61,12 @@ export async function openSession(socket: Socket, key: Uint8Array): Promise<void
 }
 
 async function hangUp(socket: Socket): Promise<void> {
-  if (socket.destroyed) return;
+  const gone = closed(socket);
   socket.destroy();
-  await once(socket, "close");
+  await gone;
+}
+
+/** Resolves when the socket is closed. */
+export async function closed(socket: Socket): Promise<void> {
+  if (!socket.closed) await once(socket, "close");
 }

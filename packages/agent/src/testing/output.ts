@@ -1,3 +1,5 @@
+import { ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema, type ErrorReason } from "@nullspace/proto";
 import { OutputStream, type ProcessEvent, type ProcessExit } from "@nullspace/proto/agent";
 
 /** All that a process told until it ended. */
@@ -48,4 +50,14 @@ export async function collect(
   result.stdout = Buffer.concat(chunks[OutputStream.STDOUT]).toString();
   result.stderr = Buffer.concat(chunks[OutputStream.STDERR]).toString();
   return result;
+}
+
+/** The reason that a call fails with. */
+export async function reasonOf(call: Promise<unknown>): Promise<ErrorReason | undefined> {
+  const error: unknown = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (error === undefined) return undefined;
+  return ConnectError.from(error).findDetails(ErrorInfoSchema)[0]?.reason;
 }
