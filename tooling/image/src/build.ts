@@ -24,8 +24,10 @@ import { rootStage } from "./stages/root.ts";
 
 /** What to build and where. */
 export interface BuildOptions {
-  /** $NULLSPACE_HOME. */
-  home: string;
+  /** Folder of finished images: `$NULLSPACE_HOME/images`. */
+  images: string;
+  /** Folder of the parts they are made of. */
+  cache: string;
   /** Folder of the agent's bundle. */
   agentBundle: string;
   progress: Progress;
@@ -49,9 +51,7 @@ export interface BuiltImage {
  */
 export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
   requireHost();
-  const { home, progress, signal } = options;
-  const cache = join(home, "cache", "image");
-  const images = join(home, "images");
+  const { images, cache, progress, signal } = options;
   await using resources = new AsyncDisposableStack();
   const onWait = (): void => progress.note("Another build of the image is running; waiting.");
   resources.use(await acquireLock(join(cache, "lock"), signal, onWait));
@@ -59,7 +59,7 @@ export async function buildImage(options: BuildOptions): Promise<BuiltImage> {
 
   const environment = { cache, progress, signal };
   const parts = await ensureStages(environment, options.agentBundle);
-  const image = await ensureImage(images, parts, options, environment);
+  const image = await ensureImage(parts, options, environment);
   await removeStale(cache, Object.values(image.parts));
   return image.built;
 }
@@ -81,11 +81,11 @@ async function ensureStages(environment: StageEnvironment, bundle: string): Prom
 }
 
 async function ensureImage(
-  images: string,
   parts: Parts,
   options: BuildOptions,
   environment: StageEnvironment,
 ): Promise<{ built: BuiltImage; parts: Parts }> {
+  const { images } = options;
   const manifest = await describeImage(parts);
   const { digest } = manifest;
   const directory = join(images, digest);
@@ -107,7 +107,7 @@ async function ensureImage(
     options.progress.note(`${cause.message}; building it again.`);
     await rm(cause.stage.directory, { recursive: true });
     const again = await ensureStages(environment, options.agentBundle);
-    return ensureImage(images, again, options, environment);
+    return ensureImage(again, options, environment);
   }
 }
 

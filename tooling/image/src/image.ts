@@ -1,3 +1,4 @@
+import { execFile } from "node:child_process";
 import {
   link,
   mkdir,
@@ -10,6 +11,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { create, fromJsonString, toJsonString } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { FileDigestSchema, type ImageManifest, ImageManifestSchema } from "@nullspace/proto/host";
@@ -77,7 +79,7 @@ export async function assembleImage(
     await mkdir(result);
     for (const stage of stages) {
       for (const [name, sum] of Object.entries(stage.record.files)) {
-        await link(join(stage.directory, name), join(result, name));
+        await place(join(stage.directory, name), join(result, name), signal);
         const actual = await sumFile(join(result, name), signal);
         if (actual.sha256 !== sum.sha256) throw new DamagedStageError(stage, name);
         manifest.files[name] = create(FileDigestSchema, {
@@ -122,6 +124,18 @@ export async function newestImage(
     if (newest === undefined || createdAt(manifest) > createdAt(newest)) newest = manifest;
   }
   return newest?.digest;
+}
+
+/** A link, or a copy that keeps holes where the cache is on another file system. */
+async function place(source: string, target: string, signal: AbortSignal): Promise<void> {
+  try {
+    await link(source, target);
+  } catch (cause) {
+    if (!(cause instanceof Error && "code" in cause && cause.code === "EXDEV")) throw cause;
+    await promisify(execFile)("cp", ["--sparse=always", "--preserve=mode", source, target], {
+      signal,
+    });
+  }
 }
 
 function createdAt(manifest: ImageManifest): bigint {

@@ -1,15 +1,16 @@
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BuildError } from "./build-error.ts";
 import { buildImage } from "./build.ts";
 import { openProgress } from "./progress.ts";
 
-const USAGE = `Usage: node tooling/image/src/main.ts [--home DIR] [--agent DIR] [--json]
+const USAGE = `Usage: node tooling/image/src/main.ts [--home DIR] [--cache DIR] [--agent DIR] [--json]
 
 Builds the guest image into DIR/images/<digest>, unless it is there already.
 
   --home DIR    default $NULLSPACE_HOME, else /var/lib/nullspace
+  --cache DIR  parts of images, for any number of homes; default DIR/cache/image of the home
   --agent DIR   the agent's bundle; default packages/agent/dist/bundle
   --json        print {"digest","directory","reused"} on one line when it is there
 `;
@@ -23,6 +24,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       home: { type: "string" },
+      cache: { type: "string" },
       agent: { type: "string" },
       json: { type: "boolean", default: false },
       help: { type: "boolean", short: "h", default: false },
@@ -37,8 +39,10 @@ async function main(): Promise<number> {
     process.once(name, () => abort.abort());
   }
   try {
+    const home = resolve(values.home ?? process.env["NULLSPACE_HOME"] ?? "/var/lib/nullspace");
     const image = await buildImage({
-      home: resolve(values.home ?? process.env["NULLSPACE_HOME"] ?? "/var/lib/nullspace"),
+      images: join(home, "images"),
+      cache: resolve(values.cache ?? join(home, "cache/image")),
       agentBundle: resolve(values.agent ?? fileURLToPath(AGENT_BUNDLE)),
       progress: openProgress(process.stderr),
       signal: abort.signal,

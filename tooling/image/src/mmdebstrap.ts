@@ -4,7 +4,10 @@ import { hostAptOptions, hostSources } from "./apt-sources.ts";
 import { DEBIAN_SUITE } from "./definition.ts";
 import type { StageContext } from "./stage.ts";
 
-/** Packages that nothing in a machine reads: documentation and translations. */
+/** The file whose content is an input of every stage that uses it. */
+export const MMDEBSTRAP_RECIPE = import.meta.filename;
+
+/** Files that nothing in a machine reads: documentation and translations. */
 const EXCLUDED_PATHS = ["/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*"];
 
 /** What mmdebstrap is asked for. */

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { BuildError } from "../build-error.ts";
 import { DEBIAN_SUITE, GUEST_MODULES, PLATFORM_PACKAGES } from "../definition.ts";
 import { digestText } from "../digest.ts";
-import { mmdebstrap } from "../mmdebstrap.ts";
+import { MMDEBSTRAP_RECIPE, mmdebstrap } from "../mmdebstrap.ts";
 import { findByPrefix, inLoadOrder, parseModulesDep } from "../modules.ts";
 import type { Stage, StageContext } from "../stage.ts";
 
@@ -42,6 +42,7 @@ export async function platformStage(): Promise<Stage> {
       modules: GUEST_MODULES,
       node: await nodeVersion(),
       recipe: await digestText(import.meta.filename),
+      debian: await digestText(MMDEBSTRAP_RECIPE),
     },
     files: [KERNEL],
     async build(context) {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { DEBIAN_SUITE, DISK_MB, ROOT_PACKAGES } from "../definition.ts";
 import { digestText } from "../digest.ts";
-import { mmdebstrap } from "../mmdebstrap.ts";
+import { MMDEBSTRAP_RECIPE, mmdebstrap } from "../mmdebstrap.ts";
 import type { Stage } from "../stage.ts";
 
 /** The root file system of template `base`, as a sparse raw disk. */
@@ -23,6 +23,7 @@ export async function rootStage(): Promise<Stage> {
       diskMb: DISK_MB,
       customize: await digestText(CUSTOMIZE),
       recipe: await digestText(import.meta.filename),
+      debian: await digestText(MMDEBSTRAP_RECIPE),
     },
     files: [ROOT_DISK],
     async build(context) {
