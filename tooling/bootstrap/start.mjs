@@ -64,8 +64,8 @@ Server log   ${server.log}
 
 Ctrl-C stops the server.
 `);
-  const asked = new Promise((resolve) => {
-    signal.addEventListener("abort", resolve, { once: true });
+  const asked = new Promise((fulfil) => {
+    signal.addEventListener("abort", fulfil, { once: true });
   });
   await Promise.race([asked, server.ended()]);
   if (signal.aborted) return 0;

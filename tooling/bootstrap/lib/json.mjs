@@ -10,5 +10,6 @@
 export function parseJson(text) {
   /** @type {unknown} */
   const value = JSON.parse(text);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- as the description says
   return /** @type {T} */ (value);
 }
