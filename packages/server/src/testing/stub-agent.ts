@@ -93,6 +93,13 @@ export class StubAgent implements AsyncDisposable {
     this.calls.push({ method, headers, aborted: promise });
   }
 
+  async *#flood(signal: AbortSignal) {
+    while (!signal.aborted) {
+      this.produced += PART.length;
+      yield { event: output(PART) };
+    }
+  }
+
   #routes(router: ConnectRouter): void {
     const note = this.#note.bind(this);
     // oxlint-disable-next-line typescript/no-this-alias -- Generators below are no arrow functions.
@@ -109,10 +116,7 @@ export class StubAgent implements AsyncDisposable {
           await new Promise((resolve) => signal.addEventListener("abort", resolve));
           return;
         }
-        while (verb === "flood" && !signal.aborted) {
-          agent.produced += PART.length;
-          yield { event: output(PART) };
-        }
+        if (verb === "flood") yield* agent.#flood(signal);
         yield { event: output(Buffer.from(word)) };
       },
       list(_request, { requestHeader, signal }) {

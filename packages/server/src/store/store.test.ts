@@ -1,0 +1,267 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import * as fc from "fast-check";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { Machine } from "../domain/machine.js";
+import type { MachineQuery, NewMachine } from "../domain/machine-store.js";
+import { TRANSITIONS } from "../domain/transitions.js";
+import { HOST_ID, newMachine, query } from "../testing/machines.js";
+import { TestPostgres } from "../testing/postgres.js";
+import { type Database, openDatabase } from "./database.js";
+import { SqlKeyStore } from "./keys.js";
+import { SqlMachineStore } from "./machines.js";
+
+const NOW = new Date(1_800_000_100_000);
+const onIdleError = (error: Error) => {
+  throw error;
+};
+
+/** Where a database under test lives. */
+interface Backend extends AsyncDisposable {
+  /** Makes an empty database. */
+  createDatabase(): Promise<string>;
+}
+
+function sqliteBackend(): Backend {
+  const directory = mkdtempSync(join(tmpdir(), "store-"));
+  let databases = 0;
+  return {
+    createDatabase: async () => join(directory, `${++databases}.db`),
+    [Symbol.asyncDispose]: async () => rmSync(directory, { recursive: true }),
+  };
+}
+
+describe.each([
+  ["SQLite", async () => sqliteBackend()],
+  ["PostgreSQL", async () => TestPostgres.start()],
+] satisfies [string, () => Promise<Backend>][])("%s", (_name, startBackend) => {
+  let backend: Backend;
+  let location: string;
+  let database: Database;
+  let machines: SqlMachineStore;
+  let keys: SqlKeyStore;
+
+  beforeAll(async () => {
+    backend = await startBackend();
+  }, 60_000);
+  afterAll(async () => backend[Symbol.asyncDispose]());
+
+  beforeEach(async () => {
+    location = await backend.createDatabase();
+    database = await openDatabase(location, onIdleError);
+    machines = new SqlMachineStore(database);
+    keys = new SqlKeyStore(database);
+    return async () => database.destroy();
+  });
+
+  async function add(fields: Partial<NewMachine> = {}): Promise<Machine> {
+    const machine = await machines.insert(newMachine(fields));
+    if (machine === undefined) throw new Error("its idempotency key was taken");
+    return machine;
+  }
+
+  async function idsOf(fields: Partial<MachineQuery>): Promise<string[]> {
+    return (await machines.list(query(fields))).items.map(({ id }) => id).toSorted();
+  }
+
+  async function addRunning(timeoutAt: Date | undefined, hostId = HOST_ID): Promise<Machine> {
+    const { id } = await add({ hostId });
+    const running = await machines.transition(id, TRANSITIONS.start, NOW, { timeoutAt });
+    if (running === undefined) throw new Error("it did not start");
+    return running;
+  }
+
+  test("a machine reads back as it was written", async () => {
+    const machine = newMachine({ metadata: { team: "a'b\"c", emoji: "🚀", empty: "" } });
+    const inserted = await machines.insert(machine);
+    const { idempotencyKey: _, ...expected } = machine;
+    expect(inserted).toMatchObject({ ...expected, state: "creating", revision: 1, failure: "" });
+    expect(inserted?.startedAt).toBeUndefined();
+    expect(await machines.find(machine.id)).toEqual(inserted);
+    expect(await machines.find("m0")).toBeUndefined();
+  });
+
+  test("a database that exists already is opened as it is", async () => {
+    const machine = await add();
+    const again = await openDatabase(location, onIdleError);
+    expect(await new SqlMachineStore(again).find(machine.id)).toEqual(machine);
+    await again.destroy();
+  });
+
+  test("a transition writes all its changes, and only from the states it leaves", async () => {
+    const { id } = await add();
+    const receipt = {
+      generation: 3,
+      clockSkewMs: -7,
+      entropyReseeded: true,
+      identityRenewed: true,
+    };
+    const changes = { startedAt: NOW, timeoutAt: NOW, receipt };
+    const running = await machines.transition(id, TRANSITIONS.start, NOW, changes);
+    expect(running).toMatchObject({ state: "running", stateSince: NOW, revision: 2, ...changes });
+    expect(await machines.find(id)).toEqual(running);
+
+    expect(await machines.transition(id, TRANSITIONS.start, NOW, {})).toBeUndefined();
+    expect(await machines.transition(id, TRANSITIONS.finish, NOW, {})).toBeUndefined();
+    expect(await machines.find(id)).toEqual(running);
+
+    const failed = await machines.transition(id, TRANSITIONS.fail, NOW, { failure: "it broke" });
+    expect(failed).toMatchObject({ state: "failed", failure: "it broke", revision: 3, receipt });
+  });
+
+  test("of concurrent transitions exactly one wins", async () => {
+    const { id } = await add();
+    const attempts = Array.from({ length: 8 }, () =>
+      machines.transition(id, TRANSITIONS.start, NOW, {}),
+    );
+    const won = (await Promise.all(attempts)).filter((machine) => machine !== undefined);
+    expect(won).toHaveLength(1);
+  });
+
+  test("an idempotency key belongs to one machine until it is released", async () => {
+    const first = await add({ idempotencyKey: "k", metadata: { a: "1" } });
+    expect(await machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } }))).toBe(
+      undefined,
+    );
+    expect(await machines.findByIdempotencyKey("k")).toEqual(first);
+    await machines.transition(first.id, TRANSITIONS.fail, NOW, { releaseKey: true });
+    expect(await machines.findByIdempotencyKey("k")).toBeUndefined();
+    expect((await add({ idempotencyKey: "k" })).id).not.toBe(first.id);
+  });
+
+  test("of concurrent inserts under one key exactly one wins", async () => {
+    const attempts = Array.from({ length: 8 }, () =>
+      machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } })),
+    );
+    const won = (await Promise.all(attempts)).filter((machine) => machine !== undefined);
+    expect(won).toHaveLength(1);
+    expect((await machines.list(query({ metadata: { a: "1" } }))).items).toHaveLength(1);
+  });
+
+  test("pages show every machine once, newest first, also those of one instant", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 12 }),
+        fc.integer({ min: 1, max: 5 }),
+        async (ages, limit) => {
+          await database.deleteFrom("machines").execute();
+          const added: Machine[] = [];
+          for (const age of ages) added.push(await add({ createdAt: new Date(1000 + age) }));
+          const expected = added.toSorted(
+            (a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1),
+          );
+          const shown: Machine[] = [];
+          let cursor = "";
+          do {
+            const page = await machines.list(query({ limit, cursor }));
+            expect(page.items.length).toBeLessThanOrEqual(limit);
+            shown.push(...page.items);
+            cursor = page.nextCursor;
+          } while (cursor !== "");
+          expect(shown.map(({ id }) => id)).toEqual(expected.map(({ id }) => id));
+        },
+      ),
+      { numRuns: 15 },
+    );
+  });
+
+  test.each(["x", "AAAA", Buffer.from("1 ").toString("base64url"), "é".repeat(300)])(
+    "a cursor that is none of ours is refused: %s",
+    async (cursor) => {
+      await expect(machines.list(query({ cursor }))).rejects.toThrow("cursor is not one");
+      await expect(keys.list(1, cursor)).rejects.toThrow("cursor is not one");
+    },
+  );
+
+  test("a listing matches states, template and all labels", async () => {
+    const a = await add({ metadata: { team: "red", stage: "dev" } });
+    const b = await add({ metadata: { team: "red" }, templateName: "desktop", templateTag: "1" });
+    expect(await idsOf({ metadata: { team: "red" } })).toEqual([a.id, b.id].toSorted());
+    expect(await idsOf({ metadata: { team: "red", stage: "dev" } })).toEqual([a.id]);
+    expect(await idsOf({ metadata: { team: "%" } })).toEqual([]);
+    expect(await idsOf({ templateName: "desktop" })).toEqual([b.id]);
+    expect(await idsOf({ templateName: "desktop", templateTag: "2" })).toEqual([]);
+    expect(await idsOf({ states: ["running"] })).toEqual([]);
+  });
+
+  test("deadlines: the next one, and those that are due", async () => {
+    const at = (offset: number) => new Date(NOW.getTime() + offset);
+    expect(await machines.nextDeadline(HOST_ID)).toBeUndefined();
+    await addRunning(undefined);
+    await addRunning(at(-50), "another-host");
+    expect(await machines.nextDeadline(HOST_ID)).toBeUndefined();
+    const late = await addRunning(at(20));
+    const due = await addRunning(at(-10));
+    const longDue = await addRunning(at(-30));
+    expect(await machines.nextDeadline(HOST_ID)).toEqual(at(-30));
+    expect(await machines.listDue(HOST_ID, NOW, 10)).toEqual([longDue, due]);
+    expect(await machines.listDue(HOST_ID, NOW, 1)).toEqual([longDue]);
+    expect(await machines.listDue(HOST_ID, at(20), 10)).toEqual([longDue, due, late]);
+  });
+
+  test("a deadline is set and removed only while a machine lives", async () => {
+    const { id, revision } = await addRunning(NOW);
+    const removed = await machines.setDeadline(id, undefined, undefined);
+    expect(removed).toMatchObject({ timeoutAt: undefined, onTimeout: "kill" });
+    expect(removed?.revision).toBeGreaterThan(revision);
+    expect(await machines.setDeadline(id, NOW, "pause")).toMatchObject({
+      timeoutAt: NOW,
+      onTimeout: "pause",
+    });
+    await machines.transition(id, TRANSITIONS.kill, NOW, {});
+    expect(await machines.setDeadline(id, NOW, undefined)).toBeUndefined();
+  });
+
+  test("live machines of one host or of all", async () => {
+    const mine = await add();
+    const other = await add({ hostId: "h2" });
+    const ended = await add();
+    await machines.transition(ended.id, TRANSITIONS.fail, NOW, {});
+    expect((await machines.listLive(HOST_ID)).map(({ id }) => id)).toEqual([mine.id]);
+    const all = (await machines.listLive(undefined)).map(({ id }) => id);
+    expect(all.toSorted()).toEqual([mine.id, other.id].toSorted());
+  });
+
+  test("records of machines that ended long ago go, with their labels, a batch at a time", async () => {
+    for (const endedAt of [1000, 2000, 3000, 9000]) {
+      const { id } = await add({ metadata: { a: "1" } });
+      await machines.transition(id, TRANSITIONS.fail, NOW, { endedAt: new Date(endedAt) });
+    }
+    const live = await add({ metadata: { a: "1" } });
+    expect(await machines.deleteEnded(new Date(5000), 2)).toBe(2);
+    expect(await machines.deleteEnded(new Date(5000), 2)).toBe(1);
+    expect(await machines.deleteEnded(new Date(5000), 2)).toBe(0);
+    expect((await machines.list(query())).items).toHaveLength(2);
+    expect(await machines.find(live.id)).toBeDefined();
+    const labels = await database.selectFrom("machine_labels").selectAll().execute();
+    expect(labels).toHaveLength(2);
+  });
+
+  test("keys: written, used, revoked once, listed", async () => {
+    const key = {
+      id: "abc",
+      name: "ci",
+      hash: "00",
+      createdAt: new Date(1000),
+      lastUsedAt: undefined,
+      revokedAt: undefined,
+    };
+    await keys.insert(key);
+    await keys.insert({ ...key, id: "def", createdAt: new Date(2000) });
+    expect(await keys.find("abc")).toEqual(key);
+    expect(await keys.find("xyz")).toBeUndefined();
+    await keys.touch("abc", new Date(5000));
+    expect(await keys.revoke("abc", new Date(6000))).toMatchObject({
+      lastUsedAt: new Date(5000),
+      revokedAt: new Date(6000),
+    });
+    expect((await keys.revoke("abc", new Date(7000)))?.revokedAt).toEqual(new Date(6000));
+    expect(await keys.revoke("xyz", NOW)).toBeUndefined();
+    const first = await keys.list(1, "");
+    expect(first.items.map(({ id }) => id)).toEqual(["def"]);
+    const second = await keys.list(1, first.nextCursor);
+    expect(second.items.map(({ id }) => id)).toEqual(["abc"]);
+    expect(second.nextCursor).toBe("");
+  });
+});
