@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { cuts, tear } from "../testing/torn.js";
 import { KeyScanner } from "./key-scanner.js";

@@ -27,7 +27,6 @@ beforeEach(async () => {
 });
 
 afterAll(async () => {
-  expect(agent.defects).toEqual([]);
   await host[Symbol.asyncDispose]();
   await agent[Symbol.asyncDispose]();
 });

@@ -91,6 +91,10 @@ export class GuestHelper implements AsyncDisposable {
     return this.#pid;
   }
 
+  get connected(): boolean {
+    return !this.#socket.destroyed;
+  }
+
   /** Tells the listener of every exit from now on, and of those that were missed. */
   listen(listener: ExitListener): void {
     this.#listener = listener;

@@ -1,9 +1,11 @@
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
-import { OutputStream, type StartResponse } from "@nullspace/proto/agent";
+import { OutputStream } from "@nullspace/proto/agent";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestAgent, type TestAgent } from "../testing/agent.js";
+import { startCall } from "../testing/call.js";
 import { closed, type Host } from "../testing/dial.js";
 import { collect, reasonOf } from "../testing/output.js";
 
@@ -16,7 +18,6 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  expect(agent.defects).toEqual([]);
   await host[Symbol.asyncDispose]();
   await agent[Symbol.asyncDispose]();
 });
@@ -24,15 +25,11 @@ afterAll(async () => {
 const run = (command: string, options: object = {}) =>
   collect(host.process.start({ command, cwd: "/", ...options }));
 
-/** Starts a process and reads the stream up to its pid. */
-async function start(command: string, options: object = {}, signal?: AbortSignal) {
-  const events = host.process.start({ command, cwd: "/", ...options }, signal ? { signal } : {});
-  const iterator = events[Symbol.asyncIterator]();
-  const first: IteratorResult<StartResponse> = await iterator.next();
-  const event = first.done ? undefined : first.value.event?.event;
-  if (event?.case !== "started") throw new Error("the process did not start");
-  return { pid: event.value.pid, rest: { [Symbol.asyncIterator]: () => iterator } };
-}
+const start = (
+  command: string,
+  options: { stdin?: boolean; background?: boolean } = {},
+  signal?: AbortSignal,
+) => startCall(host, command, options, signal);
 
 function isAlive(pid: number): boolean {
   try {
@@ -154,14 +151,12 @@ describe("Start", () => {
 describe("the end of a call", () => {
   test("a cancelled call takes the whole group with it", async () => {
     const caller = new AbortController();
-    const { pid, rest } = await start("sleep 1000 & echo $!; wait", {}, caller.signal);
-    const iterator = rest[Symbol.asyncIterator]();
-    const { value }: IteratorResult<StartResponse> = await iterator.next();
-    const output = value.event?.event;
+    const { pid, next } = await start("sleep 1000 & echo $!; wait", {}, caller.signal);
+    const output = await next();
     const child = output?.case === "output" ? Number(Buffer.from(output.value.data)) : 0;
     expect(isAlive(child)).toBe(true);
     caller.abort();
-    await expect(iterator.next()).rejects.toThrow(ConnectError);
+    await expect(next()).rejects.toThrow(ConnectError);
     await expect.poll(() => isAlive(pid) || isAlive(child), { timeout: 5000 }).toBe(false);
   });
 
@@ -177,9 +172,9 @@ describe("the end of a call", () => {
 
   test("a background process outlives its call", async () => {
     const caller = new AbortController();
-    const { pid, rest } = await start("sleep 1000", { background: true }, caller.signal);
+    const { pid, next } = await start("sleep 1000", { background: true }, caller.signal);
     caller.abort();
-    await expect(rest[Symbol.asyncIterator]().next()).rejects.toThrow();
+    await expect(next()).rejects.toThrow(ConnectError);
     await host.system.ping({});
     expect(isAlive(pid)).toBe(true);
     await host.process.sendSignal({ pid, signal: "SIGKILL" });
@@ -190,18 +185,14 @@ describe("the end of a call", () => {
     const first = await other.dial();
     const script =
       "for i in $(seq 1 200); do echo line $i; sleep 0.005; done; read word; echo got $word";
-    const events = first.process.start({ command: script, cwd: "/", stdin: true });
-    const iterator = events[Symbol.asyncIterator]();
-    let pid = 0;
+    const { pid, next } = await startCall(first, script, { stdin: true });
     let seen = Buffer.alloc(0);
     while (seen.length < 500) {
-      const { value }: IteratorResult<StartResponse> = await iterator.next();
-      const event = value.event?.event;
-      if (event?.case === "started") pid = event.value.pid;
+      const event = await next();
       if (event?.case === "output") seen = Buffer.concat([seen, event.value.data]);
     }
     await first[Symbol.asyncDispose]();
-    await expect(iterator.next()).rejects.toThrow();
+    await expect(next()).rejects.toThrow(ConnectError);
     await using second = await other.dial();
     const rest = collect(second.process.connect({ pid, offset: BigInt(seen.length) }));
     await second.process.sendInput({ pid, data: Buffer.from("a word\n") });
@@ -215,13 +206,10 @@ describe("the end of a call", () => {
   test("a client that ends its HTTP/2 session has not cancelled anything", async () => {
     await using other = await startTestAgent();
     const first = await other.dial();
-    const events = first.process.start({ command: "sleep 1000", cwd: "/" });
-    const iterator = events[Symbol.asyncIterator]();
-    const { value }: IteratorResult<StartResponse> = await iterator.next();
-    const pid = value.event?.event.case === "started" ? value.event.event.value.pid : 0;
+    const { pid, next } = await startCall(first, "sleep 1000");
     first.socket.end();
     await closed(first.socket);
-    await expect(iterator.next()).rejects.toThrow();
+    await expect(next()).rejects.toThrow(ConnectError);
     await using second = await other.dial();
     await second.system.ping({});
     expect(isAlive(pid)).toBe(true);
@@ -263,7 +251,7 @@ describe("standard input", () => {
     }
     await host.process.closeInput({ pid });
     await host.process.closeInput({ pid });
-    const { createHash } = await import("node:crypto");
+
     const hash = createHash("sha256");
     for (let i = 0; i < 40; i++) hash.update(Buffer.alloc(100_000, i));
     expect((await result).stdout).toBe(`${hash.digest("hex")}  -\n`);
@@ -307,7 +295,7 @@ describe("SendSignal", () => {
 });
 
 test("List tells of running and ended processes, newest first, and forgets old ones", async () => {
-  const { pid } = await start("sleep 1000", { args: [] });
+  const { pid } = await start("sleep 1000");
   for (let i = 0; i < 70; i++) await run(`exit ${i}`);
   const { processes } = await host.process.list({});
   expect(processes.filter(({ exit }) => exit !== undefined)).toHaveLength(64);
@@ -322,10 +310,8 @@ test("List tells of running and ended processes, newest first, and forgets old o
 test("a slow reader slows the process, whose output nobody has to keep", async () => {
   await using other = await startTestAgent();
   await using slow = await other.dial();
-  const events = slow.process.start({ command: "head -c 200000000 /dev/zero; echo end", cwd: "/" });
-  const iterator = events[Symbol.asyncIterator]();
-  await iterator.next();
-  await iterator.next();
+  const { next, rest } = await startCall(slow, "head -c 200000000 /dev/zero; echo end");
+  await next();
   // What may be on its way: the reader's lag, the pipes, and every window and queue in between.
   await expect
     .poll(async () => Number((await slow.process.list({})).processes[0]?.outputBytes))
@@ -333,8 +319,7 @@ test("a slow reader slows the process, whose output nobody has to keep", async (
   await new Promise((resolve) => setTimeout(resolve, 300));
   const { processes } = await slow.process.list({});
   expect(Number(processes[0]?.outputBytes)).toBeLessThan(20 << 20);
-  const rest = await collect({ [Symbol.asyncIterator]: () => iterator });
-  expect(rest.stdout.slice(-4)).toBe("end\n");
+  expect((await collect(rest)).stdout.slice(-4)).toBe("end\n");
 }, 30_000);
 
 test("processes that flood in both directions at once all end, in bounded memory", async () => {
@@ -344,10 +329,7 @@ test("processes that flood in both directions at once all end, in bounded memory
   const total = 40 << 20;
   await Promise.all(
     Array.from({ length: 4 }, async () => {
-      const events = busy.process.start({ command: "cat", cwd: "/", exec: true, stdin: true });
-      const iterator = events[Symbol.asyncIterator]();
-      const { value }: IteratorResult<StartResponse> = await iterator.next();
-      const pid = value.event?.event.case === "started" ? value.event.event.value.pid : 0;
+      const { pid, rest } = await startCall(busy, "cat", { exec: true, stdin: true });
       const send = async () => {
         for (let sent = 0; sent < total; sent += 1 << 20) {
           await busy.process.sendInput({ pid, data: Buffer.alloc(1 << 20, sent >> 20) });
@@ -356,7 +338,7 @@ test("processes that flood in both directions at once all end, in bounded memory
       };
       let received = 0;
       const receive = async () => {
-        for await (const { event } of { [Symbol.asyncIterator]: () => iterator }) {
+        for await (const { event } of rest) {
           if (event?.event.case === "output") {
             expect(event.event.value.stream).toBe(OutputStream.STDOUT);
             received += event.event.value.data.length;

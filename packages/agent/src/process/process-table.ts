@@ -141,8 +141,12 @@ export class ProcessTable {
 
   #add(held: HeldProcess, description: ProcessDescription, inherited: boolean): GuestProcess {
     const { pid } = held;
-    const tell = (verb: string) =>
-      void this.#helper.request(verb, String(pid)).catch(this.#onError);
+    const tell = (verb: string) => {
+      this.#helper.request(verb, String(pid)).catch((error: unknown) => {
+        // A helper that is gone has said so itself, once.
+        if (this.#helper.connected) this.#onError(error);
+      });
+    };
     const stdio = new Stdio(this.#helper.pid, held, () => tell("close-stdin"));
     const process = new GuestProcess(pid, description, stdio, inherited);
     // A pid may come again; what is newest stands last.

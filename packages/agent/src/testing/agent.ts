@@ -40,6 +40,7 @@ export async function startTestAgent(): Promise<TestAgent> {
     async [Symbol.asyncDispose]() {
       stop.abort();
       await running;
+      if (defects.length > 0) throw new AggregateError(defects, "the agent had defects");
       await port[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });
     },

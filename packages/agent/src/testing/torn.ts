@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 
 /** Where to cut a stream: as {@link tear} takes it. */
 export const cuts = fc.array(fc.nat(), { maxLength: 12 });

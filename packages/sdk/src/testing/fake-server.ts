@@ -22,6 +22,15 @@ import { FakeProcesses } from "./fake-processes.js";
 /** Looks at each call before it is handled; what it throws is the call's answer. */
 export type CallHook = (method: string, context: { signal: AbortSignal }) => unknown;
 
+/** How a {@link FakeServer} listens. */
+export interface FakeServerOptions {
+  http?: "1.1" | "2";
+  /** A free one when not given. */
+  port?: number;
+  /** Answers what is no call of the API. */
+  fallback?: Parameters<typeof connectNodeAdapter>[0]["fallback"];
+}
+
 /**
  * A server of the whole public API on a real HTTP/2 (or HTTP/1.1) port, with
  * records in memory, processes of this computer and files in a folder of the
@@ -41,8 +50,9 @@ export class FakeServer implements AsyncDisposable {
   readonly #server: Server | Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
 
-  private constructor(http: "1.1" | "2") {
+  private constructor({ http = "2", fallback }: FakeServerOptions) {
     const handler = connectNodeAdapter({
+      ...(fallback && { fallback }),
       interceptors: [this.#answerRequestId, faultInterceptor(reportDefect), this.#check],
       routes: (router) => {
         router.service(MachineService, this.machines);
@@ -62,8 +72,8 @@ export class FakeServer implements AsyncDisposable {
   }
 
   /** Starts a server on a free port. */
-  static async start(options: { http?: "1.1" | "2"; port?: number } = {}): Promise<FakeServer> {
-    const server = new FakeServer(options.http ?? "2");
+  static async start(options: FakeServerOptions = {}): Promise<FakeServer> {
+    const server = new FakeServer(options);
     server.#server.listen(options.port ?? 0, "127.0.0.1");
     await once(server.#server, "listening");
     return server;
@@ -82,6 +92,7 @@ export class FakeServer implements AsyncDisposable {
   /** Cuts every connection, as a server that is killed does. */
   dropConnections(): void {
     for (const session of this.#sessions) session.destroy();
+    if ("closeAllConnections" in this.#server) this.#server.closeAllConnections();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -89,7 +100,6 @@ export class FakeServer implements AsyncDisposable {
     const closed = once(this.#server, "close");
     this.#server.close();
     this.dropConnections();
-    if ("closeAllConnections" in this.#server) this.#server.closeAllConnections();
     await closed;
     await this.files[Symbol.asyncDispose]();
   }

@@ -23,9 +23,11 @@ export function onDeparture(
   response: EdgeResponse,
   callback: (departure: Departure) => void,
 ): void {
+  // A stream that is closed no longer knows its session.
+  const session = response instanceof Http2ServerResponse ? response.stream.session : undefined;
   response.once("close", () => {
     if (response.writableEnded) return;
-    callback(isConnectionLost(response) ? "connection lost" : "cancelled");
+    callback(session?.destroyed === true ? "connection lost" : "cancelled");
   });
 }
 
@@ -49,10 +51,4 @@ export function resetResponse(response: EdgeResponse): void {
   if (response instanceof Http2ServerResponse) {
     response.stream?.close(constants.NGHTTP2_INTERNAL_ERROR);
   } else response.destroy();
-}
-
-function isConnectionLost(response: EdgeResponse): boolean {
-  if (response instanceof ServerResponse) return false;
-  const session = response.stream?.session;
-  return session === undefined || session.destroyed;
 }

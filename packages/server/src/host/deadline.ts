@@ -38,3 +38,8 @@ export async function within<T>(work: Promise<T>, what: string, deadline: Deadli
     signal?.removeEventListener("abort", abort);
   }
 }
+
+/** Aborted as soon as one of the signals is. */
+export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {
+  return AbortSignal.any(signals.filter((signal) => signal !== undefined));
+}

@@ -129,8 +129,14 @@ export class FakeHost implements AsyncDisposable {
     watchExits: (_request, { signal }) => this.#watch(signal),
   };
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Drops the connections to all agents, as a server does that goes. */
+  async hangUp(): Promise<void> {
     for (const session of this.#sessions.values()) session.destroy();
+    this.#sessions.clear();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.hangUp();
     for (const { agent } of this.machines.values()) await agent?.[Symbol.asyncDispose]();
     rmSync(this.#directory, { recursive: true });
   }

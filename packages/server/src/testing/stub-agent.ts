@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import {
   type ClientHttp2Session,
@@ -26,7 +27,8 @@ export interface AgentCall {
   readonly aborted: Promise<unknown>;
 }
 
-const PART = Buffer.alloc(64 << 10, "x");
+/** Does not shrink when it is compressed. */
+const PART = randomBytes(64 << 10);
 
 /**
  * A small agent on a Unix socket that answers a few commands without running

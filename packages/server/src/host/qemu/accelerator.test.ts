@@ -13,12 +13,12 @@ async function scratch(): Promise<string> {
 
 test("a kernel that never speaks means emulation, and the reason says so", async () => {
   const directory = await scratch();
-  const kernel = join(directory, "vmlinuz");
-  await writeFile(kernel, "no kernel");
+  await writeFile(join(directory, "vmlinuz"), "no kernel");
   const options = {
     program: ["qemu-system-x86_64"],
     user: undefined,
-    kernel,
+    kernel: "vmlinuz",
+    directory,
     cacheFile: join(directory, "accelerator.json"),
     fingerprint: "test",
   };
@@ -35,7 +35,7 @@ test("a damaged or foreign answer is not believed", async () => {
   const directory = await scratch();
   const cacheFile = join(directory, "accelerator.json");
   await writeFile(cacheFile, "{");
-  const options = { program: ["/nonexistent"], user: undefined, kernel: "/k", cacheFile };
+  const options = { program: ["/nonexistent"], user: undefined, kernel: "k", directory, cacheFile };
   expect((await chooseAcceleration({ ...options, fingerprint: "a" })).accelerator).toBe("tcg");
   const first = await readFile(cacheFile, "utf8");
   await chooseAcceleration({ ...options, fingerprint: "b" });

@@ -27,8 +27,9 @@ export interface AccelerationTest {
   /** Starts QEMU with the rights that machines have: program and first arguments, user. */
   program: readonly string[];
   user: { uid: number; gid: number } | undefined;
-  /** The kernel that machines boot. */
+  /** The kernel that machines boot, and its folder: QEMU need not be able to find its way there. */
   kernel: string;
+  directory: string;
   /** Where the choice is remembered for as long as this host is up. */
   cacheFile: string;
   /** Whatever the choice depends on besides: the version of QEMU, the kernel's digest. */
@@ -119,7 +120,7 @@ function untilPrinted(qemu: ChildProcess, marker: string): Promise<void> {
 function start(test: AccelerationTest, args: readonly string[]): ChildProcess {
   const [command = "", ...before] = test.program;
   const stdio: StdioOptions = ["ignore", "pipe", "ignore", "pipe"];
-  const qemu = spawn(command, [...before, ...args], { stdio, ...test.user });
+  const qemu = spawn(command, [...before, ...args], { stdio, cwd: test.directory, ...test.user });
   // A program that cannot be started shows as a monitor or a console that says nothing.
   qemu.on("error", () => undefined);
   return qemu;

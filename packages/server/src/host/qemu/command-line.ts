@@ -33,10 +33,11 @@ export interface CommandLine {
   name: string;
   /** Tells the guest's kernel whether it is the same copy as a moment ago: new for every restore. */
   generationId: string;
-  /** Boots a new guest, its memory shared with the file, stopped until `cont`. */
+  /**
+   * Boots a new guest, its memory shared with the file, stopped until `cont`. When
+   * absent, a guest is restored when told by `migrate-incoming`, and runs at once.
+   */
   boot?: Boot;
-  /** Restores a guest when told by `migrate-incoming`; "paused" leaves it stopped then. */
-  restore?: "running" | "paused";
 }
 
 /** Sockets in QEMU's working directory. */
@@ -75,7 +76,7 @@ type Option = [name: string, value?: string];
 
 /** The arguments of QEMU: the one place where a machine is put together. */
 export function commandLine(line: CommandLine): string[] {
-  const { platform, size, boot, restore } = line;
+  const { platform, size, boot } = line;
   const fromSnapshot = boot === undefined;
   const options: Option[] = [
     ["-name", `guest=${line.name}`],
@@ -98,8 +99,7 @@ export function commandLine(line: CommandLine): string[] {
     ["-netdev", "hubport,id=network,hubid=0"],
     ...DEVICES.map((device): Option => ["-device", device]),
     ["-device", `vmgenid,guid=${line.generationId}`],
-    ...(boot === undefined ? [] : bootOptions(boot)),
-    ...(restore === undefined ? [] : restoreOptions(restore)),
+    ...(boot === undefined ? restoreOptions() : bootOptions(boot)),
   ];
   return options.flatMap(([name, value]) => (value === undefined ? [name] : [name, value]));
 }
@@ -188,11 +188,10 @@ function bootOptions(boot: Boot): Option[] {
   ];
 }
 
-function restoreOptions(restore: "running" | "paused"): Option[] {
-  const options: Option[] = [
+function restoreOptions(): Option[] {
+  return [
     ["-incoming", "defer"],
     // The saved state has the devices alone, without the header of a migration.
     ["-global", "migration.send-configuration=off"],
   ];
-  return restore === "paused" ? [...options, ["-S"]] : options;
 }

@@ -1,0 +1,140 @@
+import { once } from "node:events";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { connect } from "node:net";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { StartRequestSchema } from "@nullspace/proto/agent";
+import * as fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { StateStore } from "../guest/state.js";
+import { UserDatabase } from "../guest/users.js";
+import { ProcessTable } from "../process/process-table.js";
+import { GuestHelper, HelperError } from "./guest-helper.js";
+import { helperProgram } from "./program.js";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "nullspace-helper-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+const open = (isTest = true) =>
+  GuestHelper.open({
+    program: helperProgram(),
+    socketPath: join(folder, "helper.sock"),
+    test: isTest,
+  });
+
+const fail = (error: unknown) => {
+  throw error;
+};
+
+function openTable(helper: GuestHelper): ProcessTable {
+  const users = new UserDatabase(userInfo().username);
+  return new ProcessTable(helper, users, new StateStore(join(folder, "state")), fail);
+}
+
+/** The output and end of a process, as a client would see them. */
+async function follow(table: ProcessTable, pid: number, offset = 0) {
+  const events = table.get(pid).follow(offset, new AbortController().signal);
+  const text: string[] = [];
+  for await (const { event } of events) {
+    if (event?.case === "output") text.push(Buffer.from(event.value.data ?? []).toString());
+    if (event?.case === "dropped") text.push("<dropped>");
+    if (event?.case === "exit") return { text: text.join(""), exit: event.value };
+  }
+  throw new Error("no exit");
+}
+
+describe("an agent that is restarted", () => {
+  test("finds the processes of the former one, their output and their ends", async () => {
+    const first = await open(false);
+    const table = openTable(first);
+    const start = (command: string) =>
+      table.start(create(StartRequestSchema, { command, cwd: "/", stdin: true }));
+    const script = 'echo first; read word; echo "$word"; exit 4';
+    const { pid } = await start(script);
+    const { pid: ended } = await start("kill -9 $$");
+    await follow(table, ended);
+    const { pid: ending } = await start("read word; echo last words; exit 9");
+    await table.get(ending).sendInput(Buffer.from("x\n"));
+    // As a crash: nothing is said, the connection is gone.
+    await first[Symbol.asyncDispose]();
+
+    const second = await open(false);
+    try {
+      expect(second.pid).toBe(first.pid);
+      const again = openTable(second);
+      expect(again.list().map((process) => process.pid)).not.toContain(ended);
+      expect(again.get(pid).describe()).toMatchObject({ command: script, cwd: "/" });
+      await again.get(pid).sendInput(Buffer.from("second\n"));
+      const { text, exit } = await follow(again, pid, 100_000);
+      expect(text).toMatch(/^<dropped>(first\n)?second\n$/);
+      expect(exit.exitCode).toBe(4);
+      expect((await follow(again, ending)).exit.exitCode).toBe(9);
+    } finally {
+      process.kill(second.pid, "SIGKILL");
+      await expect(second.lost).rejects.toThrow(/ended/);
+    }
+  });
+});
+
+test("a thousand processes leave no descriptor behind in the helper", async () => {
+  await using helper = await open();
+  const table = openTable(helper);
+  const count = async () => (await readdir(`/proc/${helper.pid}/fd`)).length;
+  const before = await count();
+  for (let i = 0; i < 100; i++) {
+    const started = Array.from({ length: 10 }, () =>
+      table.start(
+        create(StartRequestSchema, { command: "true", exec: true, cwd: "/", stdin: true }),
+      ),
+    );
+    await Promise.all(started.map(async (one) => follow(table, (await one).pid)));
+  }
+  for (let i = 0; i < 5; i++) {
+    const failing = create(StartRequestSchema, {
+      command: "/no/such",
+      exec: true,
+      cwd: "/",
+      stdin: true,
+    });
+    await expect(table.start(failing)).rejects.toThrow();
+  }
+  await expect.poll(count).toBe(before);
+}, 30_000);
+
+test("a verb that it does not know, or cannot do, is an error with its number", async () => {
+  await using helper = await open();
+  await expect(helper.request("fly")).rejects.toThrow(HelperError);
+  await expect(helper.request("release", "1")).rejects.toMatchObject({ step: "release", errno: 3 });
+  await expect(helper.request("reseed", "00")).rejects.toMatchObject({ step: "reseed", errno: 22 });
+  await expect(helper.request("sync")).resolves.toEqual([]);
+});
+
+test("survives whatever is sent to it", async () => {
+  const helper = await open(false);
+  const frames = fc.array(fc.uint8Array({ maxLength: 100 }), { maxLength: 5 });
+  await fc.assert(
+    fc.asyncProperty(frames, fc.uint8Array({ maxLength: 8 }), async (whole, torn) => {
+      const socket = connect(join(folder, "helper.sock"));
+      await once(socket, "connect");
+      const gone = once(socket, "close");
+      socket.on("error", () => socket.destroy());
+      socket.resume();
+      for (const frame of whole) {
+        const header = Buffer.alloc(4);
+        header.writeUInt32LE(frame.length);
+        socket.write(Buffer.concat([header, frame]));
+      }
+      socket.end(torn);
+      await gone;
+    }),
+    { numRuns: 50 },
+  );
+  await using next = await open(false);
+  expect(next.pid).toBe(helper.pid);
+  await expect(next.request("sync")).resolves.toEqual([]);
+  process.kill(helper.pid, "SIGKILL");
+});

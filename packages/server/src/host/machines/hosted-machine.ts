@@ -1,0 +1,46 @@
+import type { MachineManifest } from "@nullspace/proto/host";
+import { AgentConnection } from "../agent/agent-connection.js";
+import type { GuestUser } from "../confinement/user-pool.js";
+import { AGENT_PORT_ID } from "../qemu/command-line.js";
+import type { RunningQemu } from "../qemu/running-qemu.js";
+import type { MachineDirectory } from "./machine-directory.js";
+
+/** A machine whose QEMU runs, and the way to its agent. */
+export class HostedMachine {
+  readonly id: string;
+  readonly directory: MachineDirectory;
+  readonly user: GuestUser | undefined;
+  readonly qemu: RunningQemu;
+  readonly agent: AgentConnection;
+
+  /** @param channelKey - the key that the guest listens for at the moment. */
+  constructor(
+    id: string,
+    directory: MachineDirectory,
+    user: GuestUser | undefined,
+    qemu: RunningQemu,
+    channelKey: Uint8Array,
+  ) {
+    this.id = id;
+    this.directory = directory;
+    this.user = user;
+    this.qemu = qemu;
+    this.agent = new AgentConnection(id, directory.path, channelKey);
+    // An agent that ended has left its session: nothing will answer in it any more.
+    qemu.qmp.on("VSERPORT_CHANGE", (port) => {
+      if (port.id === AGENT_PORT_ID && !port.open) this.agent.drop();
+    });
+  }
+
+  /** Lets go of the machine, which goes on. */
+  async release(): Promise<void> {
+    this.agent[Symbol.dispose]();
+    await this.qemu.qmp[Symbol.asyncDispose]();
+  }
+}
+
+/** A machine that has been adopted, with its record. */
+export interface AdoptedMachine {
+  machine: HostedMachine;
+  manifest: MachineManifest;
+}

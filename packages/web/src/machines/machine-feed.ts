@@ -1,0 +1,116 @@
+import type { Client } from "@connectrpc/connect";
+import { type Machine, type MachineService, MachineState } from "@nullspace/proto";
+import { explain, isUnauthenticated } from "../explain";
+
+/** How the feed is doing: waiting for its first list, up to date, or cut off and trying again. */
+export type FeedStatus = "connecting" | "live" | "reconnecting";
+
+/** What the feed knows at one moment. A new object for each change. */
+export interface FeedSnapshot {
+  status: FeedStatus;
+  /** Newest first. */
+  machines: readonly Machine[];
+  /** Why the feed is cut off. */
+  problem: string | undefined;
+}
+
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 10_000;
+
+/**
+ * The machines of the account, kept up to date by one stream. When the stream
+ * breaks, what was last known stays to be seen, and a new one is opened: after
+ * a delay that doubles, or at once when the browser comes back online.
+ */
+export class MachineFeed {
+  readonly #client: Client<typeof MachineService>;
+  readonly #onRefused: () => void;
+  readonly #listeners = new Set<() => void>();
+  #machines = new Map<string, Machine>();
+  #snapshot: FeedSnapshot = { status: "connecting", machines: [], problem: undefined };
+
+  /** `onRefused` is called when the server no longer takes the key. */
+  constructor(client: Client<typeof MachineService>, onRefused: () => void) {
+    this.#client = client;
+    this.#onRefused = onRefused;
+  }
+
+  /** What is known now. */
+  readonly snapshot = (): FeedSnapshot => this.#snapshot;
+
+  /** Calls `listener` at each change; the first one opens the stream, the last one to leave closes it. */
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    const stop = this.#listeners.size === 1 ? new AbortController() : undefined;
+    if (stop !== undefined) {
+      this.#stop = stop;
+      void this.#run(stop.signal);
+    }
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size === 0) this.#stop?.abort();
+    };
+  };
+  #stop: AbortController | undefined;
+
+  async #run(signal: AbortSignal): Promise<void> {
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        for await (const seen of this.#watch(signal)) if (seen === "live") failures = 0;
+        this.#publish("reconnecting", "The server ended the connection.");
+      } catch (error) {
+        if (signal.aborted) return;
+        if (isUnauthenticated(error)) return this.#onRefused();
+        this.#publish("reconnecting", explain(error));
+      }
+      const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
+      await pauseOrOnline(delay * (0.5 + Math.random() / 2), signal);
+    }
+  }
+
+  /** Follows one stream; yields its status at each change. */
+  async *#watch(signal: AbortSignal): AsyncGenerator<FeedStatus> {
+    // What is not told again before `synced` is gone.
+    let arriving: Map<string, Machine> | undefined = new Map<string, Machine>();
+    for await (const { machine, synced } of this.#client.watch({}, { signal })) {
+      if (machine !== undefined) {
+        const target: Map<string, Machine> = arriving ?? this.#machines;
+        if (machine.state === MachineState.KILLED) target.delete(machine.id);
+        else target.set(machine.id, machine);
+      }
+      if (synced && arriving !== undefined) {
+        this.#machines = arriving;
+        arriving = undefined;
+      }
+      if (arriving === undefined) {
+        this.#publish("live", undefined);
+        yield "live";
+      }
+    }
+  }
+
+  #publish(status: FeedStatus, problem: string | undefined): void {
+    const machines = [...this.#machines.values()].toSorted(newestFirst);
+    this.#snapshot = { status, machines, problem };
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function newestFirst(a: Machine, b: Machine): number {
+  const difference = Number((b.createdAt?.seconds ?? 0n) - (a.createdAt?.seconds ?? 0n));
+  return difference || (b.createdAt?.nanos ?? 0) - (a.createdAt?.nanos ?? 0);
+}
+
+function pauseOrOnline(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const finish = () => {
+      clearTimeout(timer);
+      removeEventListener("online", finish);
+      signal.removeEventListener("abort", finish);
+      resolve();
+    };
+    const timer = setTimeout(finish, milliseconds);
+    addEventListener("online", finish);
+    signal.addEventListener("abort", finish);
+  });
+}

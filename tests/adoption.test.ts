@@ -1,0 +1,48 @@
+import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { linkHome, removeHome } from "./support/prepared-home.js";
+import { startServer, type TestServer } from "./support/server.js";
+
+let server: TestServer;
+
+beforeAll(async () => {
+  server = await startServer({ home: await linkHome(inject("preparedHome")) });
+});
+
+afterAll(async () => {
+  await server[Symbol.asyncDispose]();
+  await removeHome(server.home);
+});
+
+/** What tells one machine from another, printed one fact a line. */
+const IDENTITY = [
+  "cat /etc/machine-id",
+  "hostname",
+  "cat /proc/sys/kernel/random/uuid",
+  "head -c 32 /dev/urandom | sha256sum",
+].join("; ");
+
+test("two machines of one memory image share no identity and no random bytes", async () => {
+  const { machines } = server.client;
+  await using first = await machines.create();
+  await using second = await machines.create();
+  const [a, b] = await Promise.all([first.commands.run(IDENTITY), second.commands.run(IDENTITY)]);
+  const lines = [a, b].flatMap((result) => result.stdout.trim().split("\n"));
+  expect(lines).toHaveLength(8);
+  expect(new Set(lines).size).toBe(8);
+  expect(a.stdout).toContain(first.id);
+});
+
+test("the receipt confirms clock, entropy and identity", async () => {
+  await using machine = await server.client.machines.create();
+  expect(machine.receipt).toMatchObject({ entropyReseeded: true, identityRenewed: true });
+  expect(machine.receipt?.generation).toBe(1);
+  expect(Math.abs(machine.receipt?.clockSkewMs ?? Infinity)).toBeLessThanOrEqual(100);
+
+  // Not only by its own word: the guest's clock lies between our two readings,
+  // give or take what the guest may be off.
+  const before = Date.now();
+  const { stdout } = await machine.commands.run("date +%s%3N");
+  const after = Date.now();
+  expect(Number(stdout)).toBeGreaterThanOrEqual(before - 100);
+  expect(Number(stdout)).toBeLessThanOrEqual(after + 100);
+});
