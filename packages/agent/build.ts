@@ -1,5 +1,5 @@
-// Bundles the agent into one file without dependencies, and compiles the helper
-// beside it: together they are what the agent disk of a machine holds.
+// Bundles the agent into one file without dependencies, and compiles the native
+// programs beside it: together they are what the agent disk of a machine holds.
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { build } from "esbuild";
@@ -18,6 +18,8 @@ await build({
 });
 
 const flags = ["-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s"];
-execFileSync("gcc", [...flags, "native/guest-helper.c", "-o", "dist/bundle/guest-helper"], {
-  stdio: "inherit",
-});
+for (const name of ["guest-helper", "file-watcher"]) {
+  execFileSync("gcc", [...flags, `native/${name}.c`, "-o", `dist/bundle/${name}`], {
+    stdio: "inherit",
+  });
+}

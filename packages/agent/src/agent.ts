@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { mkdirSync } from "node:fs";
 import { FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
 import { Channel } from "./channel/channel.js";
@@ -67,10 +67,12 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     },
     warmUp: async () => {},
   });
+  const watcherProgram = join(dirname(options.helperProgram), "file-watcher");
+  const files = fileService({ paths, users, uploads, table, watcherProgram });
   using endpoint = new Http2Endpoint((router) => {
     router.service(SystemService, system);
     router.service(ProcessService, processService(table));
-    router.service(FileService, fileService({ paths, users, uploads }));
+    router.service(FileService, files);
   }, onDefect);
   const channel = new Channel({
     port,

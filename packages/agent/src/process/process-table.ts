@@ -44,7 +44,7 @@ export class ProcessTable {
     this.#users = users;
     this.#state = state;
     this.#onError = onError;
-    for (const { meta, ...held } of helper.inherited) this.#add(held, describeAgain(meta), true);
+    for (const { meta, ...held } of helper.inherited) this.#inherit(held, describeAgain(meta));
     helper.listen((pid, status) => {
       const known = this.#processes.get(pid);
       if (known === undefined || known.exited) this.#early.set(pid, status);
@@ -68,15 +68,15 @@ export class ProcessTable {
     const env = environment(user, machine.envs, request.envs);
     rejectUnusable({ command: request.command, args: `.${request.args.join("")}`, cwd });
     const description: ProcessDescription = {
-      command: request.command,
-      args: request.args,
+      // No command of a client's is empty: a next agent knows the work of a former one by it.
+      command: listed ? request.command : "",
+      args: listed ? request.args : [],
       cwd,
       user: user.name,
       startedAt: Date.now(),
     };
     const held = await this.#spawn(description, user, request.stdin, argv, env);
-    const process = this.#add(held, description, false);
-    if (!listed) this.#unlisted.add(process);
+    const process = this.#add(held, description, false, listed);
     if (request.timeoutMs > 0) process.limitTime(request.timeoutMs);
     const ended = this.#early.get(held.pid);
     if (ended !== undefined) {
@@ -139,7 +139,19 @@ export class ProcessTable {
     }
   }
 
-  #add(held: HeldProcess, description: ProcessDescription, inherited: boolean): GuestProcess {
+  #inherit(held: HeldProcess, description: ProcessDescription): void {
+    const listed = description.command !== "";
+    const process = this.#add(held, description, true, listed);
+    // Whoever wanted it is gone with the former agent.
+    if (!listed) process.terminate();
+  }
+
+  #add(
+    held: HeldProcess,
+    description: ProcessDescription,
+    inherited: boolean,
+    listed: boolean,
+  ): GuestProcess {
     const { pid } = held;
     const tell = (verb: string) => {
       this.#helper.request(verb, String(pid)).catch((error: unknown) => {
@@ -152,8 +164,10 @@ export class ProcessTable {
     // A pid may come again; what is newest stands last.
     this.#processes.delete(pid);
     this.#processes.set(pid, process);
+    if (!listed) this.#unlisted.add(process);
     process.onEnded(() => {
       tell("release");
+      if (!listed && this.#processes.get(pid) === process) this.#processes.delete(pid);
       this.#forgetOldest();
     });
     return process;
