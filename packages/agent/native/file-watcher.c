@@ -53,6 +53,7 @@ static size_t folder_room;
 static struct pending pending[MAX_PENDING];
 static int pending_count;
 static int queue = -1;
+static int above = -1;  // watch of the folder that ours lies in
 static int recursive;
 static const char *only, *except;
 
@@ -284,6 +285,21 @@ static void moved_to(const struct inotify_event *e, char *path, int is_folder) {
   free(from);
 }
 
+// The kernel tells of the end of a folder only when nobody has it open any more,
+// and it is our working directory: so its parent tells.
+static void watch_above(void) {
+  struct stat here, there;
+  if (stat(".", &here) < 0 || stat("..", &there) < 0) return;
+  if (here.st_ino == there.st_ino && here.st_dev == there.st_dev) return;
+  above = inotify_add_watch(queue, "..", IN_DELETE | IN_ONLYDIR);
+}
+
+static void __attribute__((noreturn)) end_of_root(void) {
+  if (!*only) tell('D', 1, "");
+  flush();
+  exit(0);
+}
+
 static void start_anew(void) {
   for (int i = 0; i < pending_count; i++) free(pending[i].path);
   pending_count = 0;
@@ -292,6 +308,7 @@ static void start_anew(void) {
   if (queue >= 0) close(queue);
   queue = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
   if (queue < 0) fail(errno);
+  watch_above();
   add_folder("", 0);
 }
 
@@ -304,6 +321,11 @@ static int handle(const struct inotify_event *e) {
     put("");
     return 1;
   }
+  if (e->wd == above) {
+    struct stat here;
+    if (stat(".", &here) < 0 || here.st_nlink == 0) end_of_root();
+    return 0;
+  }
   if (e->wd < 0 || (size_t)e->wd >= folder_room || !folders[e->wd].path) return 0;
   struct folder *f = &folders[e->wd];
   int is_root = *f->path == 0;
@@ -313,9 +335,7 @@ static int handle(const struct inotify_event *e) {
   }
   if (e->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)) {
     if (!is_root) return 0;
-    if (!*only) tell('D', 1, "");
-    flush();
-    exit(0);
+    end_of_root();
   }
   int is_folder = (e->mask & IN_ISDIR) != 0;
   const char *name = e->len > 0 ? e->name : "";

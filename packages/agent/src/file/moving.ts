@@ -11,7 +11,7 @@ import {
 import { constants, mkdirSync } from "node:fs";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
-import { type Anchor, type Name, Spot } from "./anchor.js";
+import type { Anchor, Name, Spot } from "./anchor.js";
 import { errorCode } from "./file-fault.js";
 import { namesIn } from "./names.js";
 import { removeTree } from "./removing.js";

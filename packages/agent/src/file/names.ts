@@ -8,7 +8,7 @@ const SLASH = 0x2f;
 /** Names in a folder, in the order of their bytes. */
 export async function namesIn(folder: Anchor): Promise<Buffer[]> {
   const names = await readdir(folder.path, { encoding: "buffer" });
-  return names.sort((a, b) => a.compare(b));
+  return names.toSorted((a, b) => a.compare(b));
 }
 
 /**

@@ -77,7 +77,7 @@ export class Paths {
   /** As {@link open}; missing folders on the way are made and given to the user. */
   openOrMake({ path, real: place }: Place, user: User): Spot {
     const name = place === "/" ? "." : basename(place);
-    const folder = openOrMake(dirname(place), user, (real) => this.#admit(path, real));
+    const folder = openOrMake(dirname(place), user, (way) => this.#admit(path, way));
     return new Spot(folder, name, path);
   }
 
@@ -94,11 +94,11 @@ export class Paths {
   /**
    * Refuses a file by where it really is.
    *
-   * @param real as the kernel tells of an open file.
+   * @param actual as the kernel tells of an open file.
    * @throws Fault RESERVED_PATH.
    */
-  admit({ path }: Place, real: string): void {
-    this.#admit(path, real);
+  admit({ path }: Place, actual: string): void {
+    this.#admit(path, actual);
   }
 
   /** The reserved folder as seen from a folder above it, to be left out of what is below. */

@@ -3,7 +3,7 @@ import type { SearchPattern, SearchScope } from "@nullspace/proto/agent";
 import { Fault } from "@nullspace/proto/fault";
 import type { ProcessTable } from "../process/process-table.js";
 import { runTool, type ToolEnd } from "../process/tool.js";
-import { type Anchor, Spot } from "./anchor.js";
+import type { Anchor, Spot } from "./anchor.js";
 import { joinPath } from "./listing.js";
 import { rawUnlessText } from "./names.js";
 import type { Paths } from "./paths.js";
@@ -48,8 +48,7 @@ export class SearchRoot implements Disposable {
     const below = this.below(path);
     const text = below.toString();
     const raw =
-      rawUnlessText(below, text) &&
-      Buffer.concat([Buffer.from(`${joinPath(this.path, "")}`), below]);
+      rawUnlessText(below, text) && Buffer.concat([Buffer.from(joinPath(this.path, "")), below]);
     return { path: joinPath(this.path, text), rawPath: raw };
   }
 

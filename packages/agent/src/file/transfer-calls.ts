@@ -15,6 +15,7 @@ import { checksumMismatch } from "./uploads.js";
 /** Calls that carry files into the machine and out of it. */
 export function transferCalls(context: FileContext) {
   const { paths, uploads } = context;
+  const look = (spot: Spot) => context.look(spot);
   return {
     beginUpload: (request) =>
       atPath(request.path, async () => {
@@ -42,7 +43,6 @@ export function transferCalls(context: FileContext) {
     },
 
     async commitUpload({ uploadId, size, sha256 }) {
-      const look = (spot: Spot) => context.look(spot);
       return { info: await uploads.commit(uploadId, size, sha256, look) };
     },
 

@@ -4,11 +4,11 @@ import {
   fstatSync,
   lstatSync,
   openSync,
+  read as readCallback,
   readSync,
   readlinkSync,
   type BigIntStats,
 } from "node:fs";
-import { read as readCallback } from "node:fs";
 import { promisify } from "node:util";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -88,14 +88,12 @@ async function* entriesOf(root: Anchor, { after, offset, except }: TreeStart) {
 }
 
 async function* restOf(root: Anchor, names: Buffer[], offset: number): AsyncGenerator<Entry> {
-  const path = Buffer.concat(
-    names.flatMap((name, i) => (i === 0 ? [name] : [Buffer.from("/"), name])),
-  );
-  const name = names.pop();
+  const name = names.at(-1);
   if (name === undefined) return;
+  const path = Buffer.from(names.map((part) => part.toString("latin1")).join("/"), "latin1");
   let folder = root.descend(".");
   try {
-    for (const next of names) {
+    for (const next of names.slice(0, -1)) {
       using parent = folder;
       folder = parent.descend(next);
     }
@@ -110,7 +108,10 @@ async function* restOf(root: Anchor, names: Buffer[], offset: number): AsyncGene
 
 async function* entryOf({ folder, name, path, entry }: Step): AsyncGenerator<Entry> {
   const file = folder.at(name);
-  if (entry.isFile()) return yield* fileEntries(file, path, 0);
+  if (entry.isFile()) {
+    yield* fileEntries(file, path, 0);
+    return;
+  }
   const stats = lstatSync(file, { bigint: true });
   const base = { path, mode: Number(stats.mode & 0o7777n), modifiedAt: toTimestamp(stats) };
   if (stats.isDirectory()) yield folderEntry(path, stats);

@@ -1,6 +1,6 @@
 import type { Dirent } from "node:fs";
 import { readdir } from "node:fs/promises";
-import { Anchor } from "./anchor.js";
+import type { Anchor } from "./anchor.js";
 import { errorCode } from "./file-fault.js";
 import { isTemporaryName } from "./replacement.js";
 
@@ -45,8 +45,7 @@ async function* walkFolder(
 ): AsyncGenerator<Step> {
   const [resume, ...resumeRest] = after;
   const entries = await readdir(folder.path, { withFileTypes: true, encoding: "buffer" });
-  entries.sort((a, b) => a.name.compare(b.name));
-  for (const entry of entries) {
+  for (const entry of entries.toSorted((a, b) => a.name.compare(b.name))) {
     const { name } = entry;
     const order = resume === undefined ? 1 : name.compare(resume);
     if (order < 0 || isTemporaryName(name.toString("latin1"))) continue;
