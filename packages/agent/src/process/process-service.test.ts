@@ -1,12 +1,14 @@
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
+import { constants } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
 import { OutputStream } from "@nullspace/proto/agent";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestAgent, type TestAgent } from "../testing/agent.js";
 import { startCall } from "../testing/call.js";
-import { closed, type Host } from "../testing/dial.js";
+import { closed, dialHttp2, type Host } from "../testing/dial.js";
 import { collect, reasonOf } from "../testing/output.js";
 
 let agent: TestAgent;
@@ -201,6 +203,39 @@ describe("the end of a call", () => {
     expect(seen.toString() + stdout).toBe(`${expected}got a word\n`);
     expect({ exit, dropped }).toMatchObject({ exit: { exitCode: 0 }, dropped: 0n });
     expect(other.defects).toEqual([]);
+  });
+
+  test.each([
+    ["a client's connection that broke before the server", constants.NGHTTP2_CONNECT_ERROR, true],
+    ["a client's cancellation", constants.NGHTTP2_CANCEL, false],
+  ])("the server passes on %s", async (_, code, survives) => {
+    await using other = await startTestAgent();
+    const session = await dialHttp2(other.socket);
+    session.on("error", () => {});
+    const call = session.request({
+      ":method": "POST",
+      ":path": "/nullspace.agent.v1.ProcessService/Start",
+      "content-type": "application/connect+json",
+    });
+    const request = Buffer.from(JSON.stringify({ command: "sleep 1000", cwd: "/" }));
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(request.length, 1);
+    call.end(Buffer.concat([head, request]));
+    await once(call, "data");
+    const { promise: gone, resolve } = Promise.withResolvers<void>();
+    call
+      .on("error", () => {})
+      .on("close", resolve)
+      .close(code);
+    await gone;
+    await using second = await other.dial();
+    const { processes } = await second.process.list({});
+    const pid = processes[0]?.pid ?? 0;
+    if (survives) {
+      await second.system.ping({});
+      expect(isAlive(pid)).toBe(true);
+    } else await expect.poll(() => isAlive(pid), { timeout: 5000 }).toBe(false);
+    session.destroy();
   });
 
   test("a client that ends its HTTP/2 session has not cancelled anything", async () => {
