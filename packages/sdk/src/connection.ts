@@ -5,7 +5,7 @@ import { FileService, ProcessService } from "@nullspace/proto/agent";
 import { type CallOptions, CallScope, DEFAULT_TIMEOUT_MS } from "./call.js";
 import type { Configuration } from "./configuration.js";
 import { toNullspaceError } from "./error-mapping.js";
-import { backoffMs, CALL_RETRIES, isTransient, pause } from "./retry.js";
+import { backoffMs, CALL_RETRIES, isTransient, pause, type RetryPolicy } from "./retry.js";
 
 /** What a single attempt of a call is made with. */
 export interface AttemptOptions {
@@ -18,6 +18,8 @@ export interface AttemptOptions {
 export interface CallRule {
   /** Making the call twice does the same as once: it may be tried again. */
   idempotent?: boolean;
+  /** How patiently it is tried again; some two seconds when not given. */
+  retries?: RetryPolicy;
   /** Deadline where the caller sets none, in milliseconds; 0 for none. */
   defaultTimeoutMs?: number;
 }
@@ -61,6 +63,7 @@ export class Connection {
     const signal = this.#untilClosed(options.signal);
     const timeoutMs = options.requestTimeoutMs ?? rule.defaultTimeoutMs ?? DEFAULT_TIMEOUT_MS;
     const scope = new CallScope(signal, timeoutMs);
+    const policy = rule.retries ?? CALL_RETRIES;
     try {
       for (let retry = 0; ; retry++) {
         try {
@@ -68,8 +71,8 @@ export class Connection {
         } catch (cause) {
           const error = toNullspaceError(cause, signal);
           const tryAgain = rule.idempotent === true && isTransient(error);
-          if (!tryAgain || retry >= CALL_RETRIES.retries) throw error;
-          const delay = backoffMs(CALL_RETRIES, retry);
+          if (!tryAgain || retry >= policy.retries) throw error;
+          const delay = backoffMs(policy, retry);
           if (delay >= scope.remainingMs) throw error;
           await pause(delay, scope.signal);
         }

@@ -18,13 +18,27 @@ export type { Files } from "./files/files.js";
 export type { FileInfo, FileType } from "./files/info.js";
 export type {
   FileContent,
+  FileEvent,
+  FileToWrite,
+  FindOptions,
+  FindResult,
   ListFilesOptions,
   MakeDirOptions,
+  PatternOptions,
   ReadFormat,
   ReadOptions,
   RemoveOptions,
+  ReplaceOptions,
+  ReplaceResult,
+  SearchMatch,
+  SearchOptions,
+  SearchResult,
+  SetOwnerOptions,
+  SetPermissionsOptions,
+  WatchFilesOptions,
   WriteOptions,
 } from "./files/options.js";
+export type { FileWatch } from "./files/watch.js";
 export type { ApiKey, CreatedApiKey, Keys, ListKeysOptions } from "./keys.js";
 export { Machine } from "./machine.js";
 export type { MachineField, MachineInfo, MachineState, TimeoutAction } from "./machine-info.js";
@@ -39,3 +53,15 @@ export type {
 export type { Machines } from "./machines.js";
 export { Nullspace } from "./nullspace.js";
 export type { Page, PagePromise } from "./page.js";
+export type {
+  DownloadDirOptions,
+  DownloadFileOptions,
+  DownloadFileResult,
+  TransferDirResult,
+  TransferEntry,
+  TransferOptions,
+  TransferProgress,
+  UploadDirOptions,
+  UploadFileOptions,
+  UploadFileResult,
+} from "./transfer/options.js";
