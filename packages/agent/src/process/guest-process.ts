@@ -9,7 +9,7 @@ import {
 } from "@nullspace/proto/agent";
 import { Fault } from "@nullspace/proto/fault";
 import type { ExitStatus } from "../helper/guest-helper.js";
-import { OutputLog } from "./output-log.js";
+import { KEPT_AFTER_END, OutputLog } from "./output-log.js";
 import type { Stdio } from "./stdio.js";
 import { signalName } from "./signals.js";
 
@@ -38,6 +38,12 @@ const MOST_BEHIND = 256 << 10;
  */
 const DRAIN_MS = 200;
 
+/**
+ * How long a process waits for a reader whose connection broke, as it waits for
+ * one that is slow: long enough for a server to be started again.
+ */
+const RETURN_MS = 30_000;
+
 /** From SIGTERM to SIGKILL. */
 const GRACE_MS = 2_000;
 
@@ -53,6 +59,8 @@ export class GuestProcess {
   readonly #stdio: Stdio;
   readonly #log = new OutputLog();
   readonly #readers = new Set<Reader>();
+  /** Readers whose connection broke, which may come back. */
+  readonly #lost = new Map<Reader, NodeJS.Timeout>();
   /** The agent that knew the output so far has crashed: offsets begin anew. */
   readonly #inherited: boolean;
   #onEnded: () => void = () => {};
@@ -99,11 +107,18 @@ export class GuestProcess {
    * The output from an offset on, then what follows, then the exit. While the
    * consumer is slow the process waits for it.
    *
+   * @param isLost says of a reader that leaves early whether it did so because its connection broke.
    * @throws the signal's reason when it aborts first.
    */
-  async *follow(offset: number, signal: AbortSignal): AsyncGenerator<Event> {
+  async *follow(
+    offset: number,
+    signal: AbortSignal,
+    isLost: () => boolean = () => false,
+  ): AsyncGenerator<Event> {
     const reader: Reader = { offset, wake: () => {} };
     const wake = () => reader.wake();
+    this.#forgetLost();
+    let isComplete = false;
     this.#readers.add(reader);
     signal.addEventListener("abort", wake);
     try {
@@ -116,14 +131,37 @@ export class GuestProcess {
           });
           continue;
         }
+        isComplete = event.event?.case === "exit";
         yield event;
-        if (event.event?.case === "exit") return;
+        if (isComplete) return;
       }
     } finally {
       signal.removeEventListener("abort", wake);
       this.#readers.delete(reader);
+      if (isLost()) this.#awaitReturn(reader);
+      else if (isComplete) this.#shrink();
       this.#regulate();
     }
+  }
+
+  #awaitReturn(reader: Reader): void {
+    const timer = setTimeout(() => {
+      this.#lost.delete(reader);
+      this.#shrink();
+      this.#regulate();
+    }, RETURN_MS);
+    timer.unref();
+    this.#lost.set(reader, timer);
+  }
+
+  /** Somebody has come: whoever it is, it reads from where it wants. */
+  #forgetLost(): void {
+    for (const timer of this.#lost.values()) clearTimeout(timer);
+    this.#lost.clear();
+  }
+
+  #shrink(): void {
+    if (this.exited && this.#readers.size + this.#lost.size === 0) this.#log.shrink(KEPT_AFTER_END);
   }
 
   /** Writes to standard input; resolves when the process has been handed the bytes. */
@@ -210,6 +248,7 @@ export class GuestProcess {
   #regulate(): void {
     let oldest = this.#log.end;
     for (const { offset } of this.#readers) oldest = Math.min(oldest, offset);
+    for (const { offset } of this.#lost.keys()) oldest = Math.min(oldest, offset);
     if (this.#log.end - oldest >= MOST_BEHIND) this.#stdio.pause();
     else this.#stdio.resume();
     this.#settle();
@@ -236,6 +275,7 @@ export class GuestProcess {
       timedOut: this.#timedOut,
     };
     this.#stdio.abandon();
+    this.#shrink();
     this.#wakeReaders();
     this.#onEnded();
   }

@@ -8,8 +8,14 @@ export interface OutputPiece {
   data: Buffer;
 }
 
-/** Output kept of one process. */
-export const KEPT_BYTES = 1 << 20;
+/**
+ * Output kept of a process: more than can be on its way to a reader in all the
+ * buffers in between, so that one whose connection breaks finds the rest here.
+ */
+export const KEPT_BYTES = 4 << 20;
+
+/** Output kept of a process that has ended, once nobody is on the way back to it. */
+export const KEPT_AFTER_END = 1 << 20;
 
 /** A process that alternates streams byte by byte must not make the bookkeeping outgrow the bytes. */
 const MOST_RUNS = 1 << 14;
@@ -73,6 +79,16 @@ export class OutputLog {
     return { stream: run.stream, offset, data };
   }
 
+  /** Lets go of all but the last bytes. */
+  shrink(most: number): void {
+    if (this.#ring.length <= most) return;
+    const former = this.#ring;
+    this.#start = Math.max(this.#start, this.#end - most);
+    this.#ring = Buffer.allocUnsafeSlow(most);
+    this.#refill(former);
+    this.#runs.splice(0, this.#runAt(this.#start));
+  }
+
   #put(data: Buffer, offset: number): void {
     const at = offset % this.#ring.length;
     const first = Math.min(data.length, this.#ring.length - at);
@@ -85,11 +101,14 @@ export class OutputLog {
     let capacity = Math.max(FIRST_CAPACITY, this.#ring.length);
     while (capacity < needed && capacity < KEPT_BYTES) capacity *= 2;
     const former = this.#ring;
-    const { start, end } = { start: this.#start, end: this.#end };
     this.#ring = Buffer.allocUnsafeSlow(capacity);
-    for (let offset = start; offset < end;) {
+    this.#refill(former);
+  }
+
+  #refill(former: Buffer): void {
+    for (let offset = this.#start; offset < this.#end;) {
       const at = offset % former.length;
-      const length = Math.min(end - offset, former.length - at);
+      const length = Math.min(this.#end - offset, former.length - at);
       this.#put(former.subarray(at, at + length), offset);
       offset += length;
     }

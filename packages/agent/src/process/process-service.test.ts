@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { constants } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
@@ -238,6 +238,25 @@ describe("the end of a call", () => {
     session.destroy();
   });
 
+  test("a process that floods waits for a reader whose connection broke: no byte is lost", async () => {
+    await using other = await startTestAgent();
+    const first = await other.dial();
+    const { pid, next } = await startCall(first, "seq 1 2000000", {});
+    let seen = 0;
+    while (seen < 100_000) {
+      const event = await next();
+      if (event?.case === "output") seen += event.value.data.length;
+    }
+    await first[Symbol.asyncDispose]();
+    await using second = await other.dial();
+    // It runs as far as its reader may be behind, and no further.
+    await second.system.ping({});
+    const rest = await collect(second.process.connect({ pid, offset: BigInt(seen) }));
+    expect(rest.dropped).toBe(0n);
+    const whole = Array.from({ length: 2_000_000 }, (_, i) => `${i + 1}\n`).join("");
+    expect(rest.stdout === whole.slice(seen)).toBe(true);
+  });
+
   test("a client that ends its HTTP/2 session has not cancelled anything", async () => {
     await using other = await startTestAgent();
     const first = await other.dial();
@@ -387,6 +406,60 @@ test("processes that flood in both directions at once all end, in bounded memory
   // Client and agent share this process.
   expect(process.memoryUsage.rss() - before).toBeLessThan(300 << 20);
 }, 60_000);
+
+test("hundreds of quick commands leave nothing behind: no descriptor, no process, no memory", async () => {
+  await using other = await startTestAgent();
+  await using busy = await other.dial();
+  const quick = async (i: number) => {
+    const bytes = Buffer.from([i & 255, 0, 255, 10, 128]);
+    const escaped = [...bytes].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+    const chunks: Uint8Array[] = [];
+    for await (const { event } of busy.process.start({
+      command: `printf '${escaped}'`,
+      cwd: "/",
+    })) {
+      if (event?.event.case === "output") chunks.push(event.event.value.data);
+    }
+    expect(Buffer.concat(chunks).equals(bytes)).toBe(true);
+  };
+  const round = async () => {
+    for (let i = 0; i < 200; i += 10) {
+      await Promise.all(Array.from({ length: 10 }, (_, n) => quick(i + n)));
+    }
+  };
+  const descriptors = () => readdirSync("/proc/self/fd").length;
+  await round();
+  const helper = readFileSync(`/proc/${helperPid(other.folder)}/status`, "utf8");
+  const before = descriptors();
+  await round();
+  await round();
+  await expect.poll(descriptors).toBeLessThanOrEqual(before);
+  const children = readFileSync(
+    `/proc/${helperPid(other.folder)}/task/${helperPid(other.folder)}/children`,
+    "utf8",
+  );
+  expect(children.trim()).toBe("");
+  expect(helperDescriptors(other.folder)).toBeLessThan(12);
+  const rss = (status: string) => Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]);
+  const after = readFileSync(`/proc/${helperPid(other.folder)}/status`, "utf8");
+  expect(rss(after) - rss(helper)).toBeLessThan(512);
+}, 60_000);
+
+function helperPid(folder: string): string {
+  const pid = readdirSync("/proc").find((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      const [program = "", socket = ""] = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+      return program.endsWith("/guest-helper") && socket.startsWith(folder);
+    } catch {
+      return false;
+    }
+  });
+  if (pid === undefined) throw new Error("the helper does not run");
+  return pid;
+}
+
+const helperDescriptors = (folder: string) => readdirSync(`/proc/${helperPid(folder)}/fd`).length;
 
 test("an error carries its reason in every protocol's details", async () => {
   const error: unknown = await host.process
