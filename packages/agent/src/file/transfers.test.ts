@@ -17,7 +17,7 @@ import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ErrorReason } from "@nullspace/proto";
-import { FileType, type TreeEntrySchema } from "@nullspace/proto/agent";
+import { FileType, type TreeEntry, type TreeEntrySchema } from "@nullspace/proto/agent";
 import { array, assert, asyncProperty, integer } from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startTestAgent, type TestAgent } from "../testing/agent.js";
@@ -306,13 +306,14 @@ describe("trees", () => {
     for (let i = 0; i < 2000; i++) await writeFile(at("tree", String(i)), String(i));
     await utimes(at("tree"), 1000, 1000);
     let messages = 0;
-    let files = 0;
-    for await (const { entries } of host.file.readTree({ path: at("tree") })) {
-      const [first] = entries;
-      if (messages++ === 0)
-        expect(first?.modifiedAt && timestampMs(first.modifiedAt)).toBe(1_000_000);
-      files += entries.filter(({ type }) => type === FileType.FILE).length;
+    const entries: TreeEntry[] = [];
+    for await (const message of host.file.readTree({ path: at("tree") })) {
+      messages++;
+      entries.push(...message.entries);
     }
+    const modifiedAt = entries[0]?.modifiedAt;
+    expect(modifiedAt && timestampMs(modifiedAt)).toBe(1_000_000);
+    const files = entries.filter(({ type }) => type === FileType.FILE).length;
     expect(files).toBe(2000);
     expect(messages).toBeLessThan(5);
   });

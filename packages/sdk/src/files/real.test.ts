@@ -261,9 +261,7 @@ describe("commands over a connection that breaks", () => {
 });
 
 test("nothing needs a request that streams: all of it works over fetch", () => {
-  for (const service of [FileService, ProcessService]) {
-    for (const { name, methodKind } of service.methods) {
-      expect(["unary", "server_streaming"], name).toContain(methodKind);
-    }
-  }
+  const methods = [FileService, ProcessService].flatMap((service) => service.methods);
+  const streaming = methods.filter(({ methodKind }) => /client|bidi/.test(methodKind));
+  expect(streaming).toEqual([]);
 });

@@ -18,17 +18,18 @@ export class FileWatch implements AsyncIterable<FileEvent>, AsyncDisposable {
   readonly #closed = new AbortController();
   readonly #first: Promise<IteratorResult<FileEvent, void>>;
   #firstTaken = false;
+  #onBegun: (() => void) | undefined;
 
   /** @internal Use {@link Files.watch}. */
   constructor(agent: AgentConnection, path: string, options: WatchFilesOptions) {
     const { signal: outer, requestTimeoutMs, recursive = false } = options;
     const signal = outer ? AbortSignal.any([outer, this.#closed.signal]) : this.#closed.signal;
     const call = { signal, requestTimeoutMs };
-    let onBegun: () => void = () => undefined;
     const begun = new Promise<void>((resolve) => {
-      onBegun = resolve;
+      this.#onBegun = resolve;
     });
-    this.#events = eventsOf(agent, { path, recursive }, call, this.#closed.signal, onBegun);
+    const { signal: closed } = this.#closed;
+    this.#events = eventsOf(agent, { path, recursive }, call, closed, () => this.#onBegun?.());
     this.#first = this.#events.next();
     this.ready = Promise.race([begun, this.#first]).then(() => undefined);
     // Whoever loops is told of a failure as well; one that nobody waits for ends no program.
