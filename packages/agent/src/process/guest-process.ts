@@ -117,7 +117,6 @@ export class GuestProcess {
   ): AsyncGenerator<Event> {
     const reader: Reader = { offset, wake: () => {} };
     const wake = () => reader.wake();
-    this.#forgetLost();
     let isComplete = false;
     this.#readers.add(reader);
     signal.addEventListener("abort", wake);
@@ -154,10 +153,13 @@ export class GuestProcess {
     this.#lost.set(reader, timer);
   }
 
-  /** Somebody has come: whoever it is, it reads from where it wants. */
-  #forgetLost(): void {
-    for (const timer of this.#lost.values()) clearTimeout(timer);
-    this.#lost.clear();
+  /** Whoever reads beyond where a lost reader was is that one, or has seen what it would. */
+  #forgetLost(offset: number): void {
+    for (const [lost, timer] of this.#lost) {
+      if (lost.offset > offset) continue;
+      clearTimeout(timer);
+      this.#lost.delete(lost);
+    }
   }
 
   #shrink(): void {
@@ -238,10 +240,13 @@ export class GuestProcess {
     const piece = this.#log.read(reader.offset, PIECE_BYTES);
     if (piece !== undefined) {
       reader.offset += piece.data.length;
+      this.#forgetLost(reader.offset);
       this.#regulate();
       return { event: { case: "output", value: { ...piece, offset: BigInt(piece.offset) } } };
     }
-    return this.#exit && { event: { case: "exit", value: this.#exit } };
+    if (this.#exit === undefined) return undefined;
+    this.#forgetLost(reader.offset);
+    return { event: { case: "exit", value: this.#exit } };
   }
 
   /** Lets the pipes flow, or stops them while the slowest reader is too far behind. */
