@@ -37,7 +37,11 @@ async function importBundle(): Promise<typeof Sdk> {
 
 test("a bundle for browsers holds nothing of Node.js", () => {
   expect(imports).toEqual([]);
-  expect(inputs.filter((path) => /^node:|connect-node|transport\/node/.test(path))).toEqual([]);
+  expect(
+    inputs.filter((path) =>
+      /^node:|connect-node|transport\/node|transfer\/(node|upload|download|local)/.test(path),
+    ),
+  ).toEqual([]);
   expect(inputs.some((path) => path.endsWith("transport/web.js"))).toBe(true);
 });
 
@@ -55,6 +59,9 @@ test("the bundle works over fetch and HTTP/1.1", async () => {
   await machine.files.write("large", new Blob([new Uint8Array(2_000_000)]));
   expect(await machine.files.read("large", { format: "bytes" })).toHaveLength(2_000_000);
   await expect(machine.files.read("none")).rejects.toThrow(NotFoundError);
+
+  const upload = machine.files.uploadFile("local", "remote");
+  await expect(upload).rejects.toMatchObject({ reason: "UNIMPLEMENTED", name: "NullspaceError" });
 
   const controller = new AbortController();
   const run = machine.commands.run("sleep 30", {
