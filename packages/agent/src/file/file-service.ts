@@ -9,6 +9,7 @@ import { atPath, fileFault } from "./file-fault.js";
 import { FOLDER_MODE, makeIn } from "./folders.js";
 import { listFolder } from "./listing.js";
 import { copy, move } from "./moving.js";
+import { isWithin } from "./paths.js";
 import { readFile } from "./reading.js";
 import { removeTree } from "./removing.js";
 import { Replacement } from "./replacement.js";
@@ -91,10 +92,12 @@ function basicCalls(context: FileContext) {
 
     copy: ({ from, to }) =>
       atPath(from, async () => {
-        using source = paths.open(paths.entry(from));
+        const place = paths.entry(from);
+        using source = paths.open(place);
         const isReserved = isFolder(source) ? reservedBelow(context, source) : undefined;
         return await atPath(to, async () => {
           const destination = paths.entry(to);
+          if (isWithin(destination.real, place.real)) throw intoItself(from);
           using target = paths.openOrMake(destination, context.owner(""));
           await copy(source, target, isReserved);
           return { info: await context.look(target) };
@@ -132,6 +135,13 @@ function basicCalls(context: FileContext) {
 function reservedBelow(context: FileContext, source: Parameters<typeof isFolder>[0]) {
   using folder = source.folder.descend(source.name);
   return context.reservedIn(folder);
+}
+
+function intoItself(path: string): Fault {
+  return new Fault(ErrorReason.INVALID_ARGUMENT, `${path} cannot be copied into itself`, {
+    remedy: "Choose another path.",
+    details: { path },
+  });
 }
 
 function tooLarge(size: number): Fault {

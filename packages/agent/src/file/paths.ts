@@ -142,7 +142,8 @@ function reservedPath(path: string, folder: string): Fault {
   });
 }
 
-function isWithin(path: string, folder: string): boolean {
+/** Whether a path is a folder or lies in it. */
+export function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder === "/" ? "/" : `${folder}/`);
 }
 

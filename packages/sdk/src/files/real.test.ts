@@ -70,6 +70,9 @@ test("copy, setPermissions and setOwner", async () => {
   await expect(agent.files.copy(at("tree"), at("copy"))).rejects.toMatchObject({
     reason: "FILE_EXISTS",
   });
+  await expect(agent.files.copy(at("tree"), at("tree/sub/inside"))).rejects.toMatchObject({
+    reason: "INVALID_ARGUMENT",
+  });
   expect((await agent.files.setPermissions(at("copy"), 0o700)).mode).toBe(0o700);
   await agent.files.setPermissions(at("copy"), 0o500, { recursive: true });
   expect((await stat(at("copy/sub/file"))).mode & 0o777).toBe(0o500);
