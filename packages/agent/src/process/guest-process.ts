@@ -9,7 +9,7 @@ import {
 } from "@nullspace/proto/agent";
 import { Fault } from "@nullspace/proto/fault";
 import type { ExitStatus } from "../helper/guest-helper.js";
-import { KEPT_AFTER_END, OutputLog } from "./output-log.js";
+import { KEPT_BYTES, KEPT_WHILE_READ, OutputLog } from "./output-log.js";
 import type { Stdio } from "./stdio.js";
 import { signalName } from "./signals.js";
 
@@ -117,8 +117,8 @@ export class GuestProcess {
   ): AsyncGenerator<Event> {
     const reader: Reader = { offset, wake: () => {} };
     const wake = () => reader.wake();
-    let isComplete = false;
     this.#readers.add(reader);
+    this.#log.limit(KEPT_WHILE_READ);
     signal.addEventListener("abort", wake);
     try {
       for (;;) {
@@ -130,15 +130,14 @@ export class GuestProcess {
           });
           continue;
         }
-        isComplete = event.event?.case === "exit";
         yield event;
-        if (isComplete) return;
+        if (event.event?.case === "exit") return;
       }
     } finally {
       signal.removeEventListener("abort", wake);
       this.#readers.delete(reader);
       if (isLost()) this.#awaitReturn(reader);
-      else if (isComplete) this.#shrink();
+      else this.#shrink();
       this.#regulate();
     }
   }
@@ -163,7 +162,7 @@ export class GuestProcess {
   }
 
   #shrink(): void {
-    if (this.exited && this.#readers.size + this.#lost.size === 0) this.#log.shrink(KEPT_AFTER_END);
+    if (this.#readers.size + this.#lost.size === 0) this.#log.limit(KEPT_BYTES);
   }
 
   /** Writes to standard input; resolves when the process has been handed the bytes. */
@@ -280,7 +279,6 @@ export class GuestProcess {
       timedOut: this.#timedOut,
     };
     this.#stdio.abandon();
-    this.#shrink();
     this.#wakeReaders();
     this.#onEnded();
   }
