@@ -16,6 +16,7 @@ import { processService } from "./process/process-service.js";
 import { Http2Endpoint } from "./rpc/http2-endpoint.js";
 import { GuestIdentity } from "./system/guest-identity.js";
 import { systemService } from "./system/system-service.js";
+import { warmUp } from "./system/warm-up.js";
 
 export interface AgentOptions {
   /** The byte stream to the host. */
@@ -65,7 +66,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     makeHostKeys: () => {
       if (!sandboxed) makeHostKeys(table).catch(onDefect);
     },
-    warmUp: async () => {},
+    warmUp: () => warmUp({ endpoint, table, folder: "/tmp", user: options.defaultUser }),
   });
   using endpoint = new Http2Endpoint((router) => {
     router.service(SystemService, system);

@@ -3,22 +3,31 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type AdoptionReceipt, AdoptionReceiptSchema, ErrorReason } from "@nullspace/proto";
 import type { AdoptRequestSchema } from "@nullspace/proto/agent";
+import { CHANNEL_KEY_BYTES } from "@nullspace/proto/channel";
 import { Fault } from "@nullspace/proto/fault";
-import type { Deadline } from "../deadline.js";
+import { callOptions, type Deadline } from "../deadline.js";
 import type { SystemClient } from "./system-client.js";
 
 const ENTROPY_BYTES = 32;
 /** The guest's clock may differ from the host's by this much. */
 const MAX_SKEW_MS = 100;
-const ATTEMPTS = 2;
+const ATTEMPTS = 3;
 
-/** Who the guest becomes. Time and entropy are added to it. */
-export type Identity = Omit<MessageInitShape<typeof AdoptRequestSchema>, "$typeName"> & {
-  generation: bigint;
-};
+/** Who the guest becomes. Time, entropy and channel key are added to it. */
+export type Identity = Omit<
+  MessageInitShape<typeof AdoptRequestSchema>,
+  "$typeName" | "time" | "entropy" | "channelKey"
+> & { generation: bigint };
+
+/** What came of an adoption. */
+export interface Adoption {
+  receipt: AdoptionReceipt;
+  /** The key that the guest listens for from now on. */
+  channelKey: Uint8Array;
+}
 
 /**
- * Makes a restored guest a machine of its own, and returns what it confirmed.
+ * Makes a restored guest a machine of its own.
  *
  * @throws Fault ADOPTION_FAILED when clock, entropy or identity are not confirmed,
  * or what the call throws.
@@ -27,12 +36,21 @@ export async function adopt(
   system: SystemClient,
   identity: Identity,
   deadline: Deadline,
-): Promise<AdoptionReceipt> {
-  const { signal, timeoutMs } = deadline;
-  const options = { timeoutMs, ...(signal === undefined ? {} : { signal }) };
+): Promise<Adoption> {
+  const options = callOptions(deadline);
+  /** How far the attempt before was off: what the way to the guest takes, above all. */
+  let lateMs = 0;
   for (let attempt = 1; ; attempt++) {
+    // Another key for each attempt: the one that the guest has got already would end our session
+    // wherever it stands in it.
+    const channelKey = randomBytes(CHANNEL_KEY_BYTES);
     const answer = await system.adopt(
-      { ...identity, time: timestampFromMs(Date.now()), entropy: randomBytes(ENTROPY_BYTES) },
+      {
+        ...identity,
+        channelKey,
+        time: timestampFromMs(Date.now() + lateMs),
+        entropy: randomBytes(ENTROPY_BYTES),
+      },
       options,
     );
     // As if the answer had taken no time: if that is good enough, nobody waits for a ping.
@@ -43,13 +61,15 @@ export async function adopt(
     const { entropyReseeded, identityRenewed } = answer;
     if (clockIsRight && entropyReseeded && identityRenewed) {
       const { generation } = identity;
-      return create(AdoptionReceiptSchema, {
+      const receipt = create(AdoptionReceiptSchema, {
         generation,
         clockSkewMs: BigInt(clockSkewMs),
         entropyReseeded,
         identityRenewed,
       });
+      return { receipt, channelKey };
     }
+    lateMs -= clockSkewMs;
     if (attempt === ATTEMPTS) {
       throw new Fault(
         ErrorReason.ADOPTION_FAILED,
@@ -61,13 +81,11 @@ export async function adopt(
   }
 }
 
-interface CallOptions {
-  timeoutMs: number;
-  signal?: AbortSignal;
-}
-
 /** The guest's clock minus ours, taking a ping's way there and back to be equally long. */
-async function measureSkewMs(system: SystemClient, options: CallOptions): Promise<number> {
+async function measureSkewMs(
+  system: SystemClient,
+  options: ReturnType<typeof callOptions>,
+): Promise<number> {
   const sent = performance.now();
   const { time } = await system.ping({}, options);
   const received = Date.now();
