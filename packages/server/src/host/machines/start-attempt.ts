@@ -9,6 +9,8 @@ import {
   MachineManifestSchema,
   type StartMachineRequest,
 } from "@nullspace/proto/host";
+import type { Log } from "../../domain/log.js";
+import { Timings } from "../../domain/timings.js";
 import { adopt } from "../agent/adoption.js";
 import { systemClient } from "../agent/system-client.js";
 import type { Confinement } from "../confinement/confinement.js";
@@ -34,6 +36,7 @@ export interface StartAttemptParts {
   home: HostHome;
   confinement: Confinement;
   hypervisor: Hypervisor;
+  log: Log;
 }
 
 /** What is started, and from what. */
@@ -66,10 +69,13 @@ export class StartAttempt {
   /** Restores the guest and has it adopted. What there is when this throws is for {@link undo}. */
   async run(deadline: Deadline): Promise<AdoptedMachine> {
     const { request, snapshot, directory } = this.#plan;
+    const timings = new Timings();
     await directory.make();
     this.#madeDirectory = true;
     await Promise.all([directory.openFor(this.#user), this.#writeDisk()]);
+    timings.mark("filesMs");
     const qemu = await this.#startQemu(deadline);
+    timings.mark("qemuMs");
     const { channelKey } = snapshot.manifest;
     const machine = new HostedMachine(request.machineId, directory, this.#user, qemu, channelKey);
     this.#machine = machine;
@@ -79,7 +85,11 @@ export class StartAttempt {
       this.#restore(machine, alive),
       directory.closeFor(this.#user),
     ]);
-    return { machine, manifest: await this.#adopt(machine, record, alive) };
+    timings.mark("restoreMs");
+    const manifest = await this.#adopt(machine, record, alive);
+    timings.mark("adoptMs");
+    this.#parts.log.debug({ machineId: request.machineId, ...timings.phases }, "machine restored");
+    return { machine, manifest };
   }
 
   /** Removes what there is, and returns the error to tell. */
