@@ -56,6 +56,11 @@ export class StateStore {
     writeFileSync(join(this.#folder, "generation"), `${machine.generation}\n`, { mode: 0o644 });
   }
 
+  /** Makes the machine one that was never adopted. */
+  forgetMachine(): void {
+    this.setMachine(FIRST);
+  }
+
   setChannelKey(key: Uint8Array): void {
     this.#replace("channel.key", key);
     this.#channelKey = key;

@@ -1,12 +1,16 @@
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:http2";
 import { duplexPair } from "node:stream";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
+import { AdoptRequestSchema, FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
 import type { ProcessTable } from "../process/process-table.js";
 import type { Http2Endpoint } from "../rpc/http2-endpoint.js";
+import { adopt, type Guest } from "./adopt.js";
 
 /** Enough for the engine to have seen each path and compiled what is hot. */
 const ROUNDS = 40;
@@ -16,6 +20,7 @@ const PART = new Uint8Array(4096);
 export interface WarmUpParts {
   endpoint: Http2Endpoint;
   table: ProcessTable;
+  guest: Guest;
   /** A folder to write a file to. */
   folder: string;
   user: string;
@@ -26,7 +31,8 @@ export interface WarmUpParts {
  * afterwards has the code of a call compiled, so the first command of a machine
  * costs no more than its hundredth.
  */
-export async function warmUp({ endpoint, table, folder, user }: WarmUpParts): Promise<void> {
+export async function warmUp(parts: WarmUpParts): Promise<void> {
+  const { endpoint, table, guest, folder, user } = parts;
   const [near, far] = duplexPair();
   endpoint.accept(far);
   const session = connect("http://agent", { createConnection: () => near });
@@ -53,9 +59,28 @@ export async function warmUp({ endpoint, table, folder, user }: WarmUpParts): Pr
       for await (const part of files.read({ path })) void part;
     }
     await files.remove({ path });
+    await rehearseAdoptions(guest);
   } finally {
     session.close();
     await once(session, "close");
     table.forgetEnded();
   }
+}
+
+/** A restored guest is adopted before anything else: that is the way to every first command. */
+async function rehearseAdoptions(guest: Guest): Promise<void> {
+  const { state } = guest;
+  for (let round = 0; round < ROUNDS; round++) {
+    const machineId = `rehearsal-${round}`;
+    const request = create(AdoptRequestSchema, {
+      machineId,
+      hostname: machineId,
+      time: timestampNow(),
+      entropy: randomBytes(32),
+      channelKey: state.channelKey,
+    });
+    await adopt(guest, request);
+    state.setChannelKey(state.channelKey);
+  }
+  state.forgetMachine();
 }
