@@ -6,6 +6,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { PrepareTemplateResponseSchema } from "@nullspace/proto/host";
 import type { Log } from "../domain/log.js";
 import { SharedTasks } from "../domain/shared-tasks.js";
+import { ClockLead } from "./agent/clock-lead.js";
 import { Confinement } from "./confinement/confinement.js";
 import type { Deadline } from "./deadline.js";
 import { HostHome } from "./home.js";
@@ -73,7 +74,16 @@ export class QemuHost implements AsyncDisposable {
     const files = new VerifiedFiles();
     const images = new ImageStore(home, files);
     const snapshots = new SnapshotStore(home, files, images);
-    const parts = { home, files, images, snapshots, confinement, hypervisor, log };
+    const parts = {
+      home,
+      files,
+      images,
+      snapshots,
+      confinement,
+      hypervisor,
+      log,
+      clockLead: new ClockLead(),
+    };
     const { path: program, version } = await hypervisor.binary();
     log.debug({ program, version }, "QEMU");
     const starter = new MachineStarter(parts);

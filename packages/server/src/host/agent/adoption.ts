@@ -6,12 +6,13 @@ import type { AdoptRequestSchema } from "@nullspace/proto/agent";
 import { CHANNEL_KEY_BYTES } from "@nullspace/proto/channel";
 import { Fault } from "@nullspace/proto/fault";
 import { callOptions, type Deadline } from "../deadline.js";
+import type { ClockLead } from "./clock-lead.js";
 import type { SystemClient } from "./system-client.js";
 
 const ENTROPY_BYTES = 32;
 /** The guest's clock may differ from the host's by this much. */
 const MAX_SKEW_MS = 100;
-const ATTEMPTS = 3;
+const ATTEMPTS = 2;
 
 /** Who the guest becomes. Time, entropy and channel key are added to it. */
 export type Identity = Omit<
@@ -35,11 +36,10 @@ export interface Adoption {
 export async function adopt(
   system: SystemClient,
   identity: Identity,
+  lead: ClockLead,
   deadline: Deadline,
 ): Promise<Adoption> {
   const options = callOptions(deadline);
-  /** How far the attempt before was off: what the way to the guest takes, above all. */
-  let lateMs = 0;
   for (let attempt = 1; ; attempt++) {
     // Another key for each attempt: the one that the guest has got already would end our session
     // wherever it stands in it.
@@ -48,7 +48,8 @@ export async function adopt(
       {
         ...identity,
         channelKey,
-        time: timestampFromMs(Date.now() + lateMs),
+        // Only the first call of a guest is slow.
+        time: timestampFromMs(Date.now() + (attempt === 1 ? lead.ms : 0)),
         entropy: randomBytes(ENTROPY_BYTES),
       },
       options,
@@ -57,6 +58,7 @@ export async function adopt(
     const atOnce = skewMs(answer.time, Date.now());
     const clockSkewMs =
       Math.abs(atOnce) <= MAX_SKEW_MS ? atOnce : await measureSkewMs(system, options);
+    if (attempt === 1) lead.learn(clockSkewMs);
     const clockIsRight = Math.abs(clockSkewMs) <= MAX_SKEW_MS;
     const { entropyReseeded, identityRenewed } = answer;
     if (clockIsRight && entropyReseeded && identityRenewed) {
@@ -69,7 +71,6 @@ export async function adopt(
       });
       return { receipt, channelKey };
     }
-    lateMs -= clockSkewMs;
     if (attempt === ATTEMPTS) {
       throw new Fault(
         ErrorReason.ADOPTION_FAILED,

@@ -12,6 +12,7 @@ import {
 import type { Log } from "../../domain/log.js";
 import { Timings } from "../../domain/timings.js";
 import { adopt } from "../agent/adoption.js";
+import type { ClockLead } from "../agent/clock-lead.js";
 import { systemClient } from "../agent/system-client.js";
 import type { Confinement } from "../confinement/confinement.js";
 import type { GuestUser } from "../confinement/user-pool.js";
@@ -36,6 +37,7 @@ export interface StartAttemptParts {
   home: HostHome;
   confinement: Confinement;
   hypervisor: Hypervisor;
+  clockLead: ClockLead;
   log: Log;
 }
 
@@ -184,6 +186,7 @@ export class StartAttempt {
     record: MachineManifest,
     deadline: Deadline,
   ): Promise<MachineManifest> {
+    const { clockLead } = this.#parts;
     const { request, snapshot } = this.#plan;
     const { machineId, hostname, envs, cwd } = request;
     const identity = {
@@ -195,7 +198,7 @@ export class StartAttempt {
       growRoot: this.#diskMb > snapshot.manifest.diskMb,
     };
     const system = systemClient(await agent.session(deadline));
-    const { receipt, channelKey } = await adopt(system, identity, deadline);
+    const { receipt, channelKey } = await adopt(system, identity, clockLead, deadline);
     agent.key = channelKey;
     const adopted = { ...clone(MachineManifestSchema, record), adopted: true, channelKey, receipt };
     await directory.writeManifest(adopted);
