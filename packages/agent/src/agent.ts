@@ -64,13 +64,10 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const guest: Guest = { helper, identity, state, bootIdFile, rootDisk: "/dev/vda" };
   const system = systemService({
     guest,
-    setChannelKey: (key) => {
-      state.setChannelKey(key);
-      channel.setKey(key);
-    },
+    setChannelKey: (key) => channel.setKey(key),
     makeHostKeys: () => {
       // Not at once: the machine's first command wants the processor.
-      if (!sandboxed) setTimeout(() => makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
+      if (!sandboxed) setTimeout(() => void makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
     },
     warmUp: () => warmUp({ endpoint, table, guest, folder: "/tmp", user: options.defaultUser }),
   });

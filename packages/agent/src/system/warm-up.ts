@@ -7,7 +7,12 @@ import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { AdoptRequestSchema, FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
+import {
+  AdoptRequestSchema,
+  FileService,
+  ProcessService,
+  SystemService,
+} from "@nullspace/proto/agent";
 import type { ProcessTable } from "../process/process-table.js";
 import type { Http2Endpoint } from "../rpc/http2-endpoint.js";
 import { adopt, type Guest } from "./adopt.js";
@@ -69,7 +74,7 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
 
 /** A restored guest is adopted before anything else: that is the way to every first command. */
 async function rehearseAdoptions(guest: Guest): Promise<void> {
-  const { state } = guest;
+  const { helper, state } = guest;
   for (let round = 0; round < ROUNDS; round++) {
     const machineId = `rehearsal-${round}`;
     const request = create(AdoptRequestSchema, {
@@ -80,7 +85,6 @@ async function rehearseAdoptions(guest: Guest): Promise<void> {
       channelKey: state.channelKey,
     });
     await adopt(guest, request);
-    state.setChannelKey(state.channelKey);
   }
-  state.forgetMachine();
+  await state.forget(helper);
 }
