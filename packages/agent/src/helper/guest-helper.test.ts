@@ -100,7 +100,7 @@ test("a thousand processes leave no descriptor behind in the helper", async () =
       cwd: "/",
       stdin: true,
     });
-    await expect(table.start(failing)).rejects.toThrow();
+    await expect(table.start(failing)).rejects.toThrow("cannot run /no/such");
   }
   await expect.poll(count).toBe(before);
 }, 30_000);
