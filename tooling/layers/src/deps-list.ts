@@ -28,12 +28,15 @@ export function parseDepsList(file: string, text: string): Region {
     .split("\n")
     .map((line) => line.replace(/(^|\s)# .*$/, "").trim())
     .filter((line) => line !== "");
-  const isPath = (line: string) => line.startsWith("./") || line.startsWith("../");
   return {
     folder,
     paths: new Set(lines.filter(isPath).map((line) => withoutExtension(join(folder, line)))),
     packages: new Set(lines.filter((line) => !isPath(line))),
   };
+}
+
+function isPath(line: string): boolean {
+  return line.startsWith("./") || line.startsWith("../");
 }
 
 /** A path as it is compared: without `/` at its end and without the extension of a module. */
