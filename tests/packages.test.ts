@@ -70,8 +70,10 @@ function part(manifest: object, key: string): unknown {
 
 describe.each(PACKAGES)("$name", ({ name, exported }) => {
   test("tells what it is", () => {
-    const words = { license: "Apache-2.0", type: "module", description: expect.anything() };
-    expect(manifestOf(name)).toMatchObject({ ...words, publishConfig: { access: "public" } });
+    const common = { license: "Apache-2.0", type: "module", publishConfig: { access: "public" } };
+    const manifest = manifestOf(name);
+    expect(manifest).toMatchObject({ name, ...common });
+    expect(stringsIn(part(manifest, "description"))).toHaveLength(1);
     const files = readdirSync(installed(name));
     expect(files).toEqual(expect.arrayContaining(["LICENSE", "README.md", "dist"]));
   });

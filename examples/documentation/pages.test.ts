@@ -63,12 +63,17 @@ function withoutExtras(line: string): string {
   return line.replace(/\s# .*$/, "").replaceAll(/'[^']*'|"[^"]*"/g, "quoted");
 }
 
+type Command = ReturnType<typeof createProgram>;
+
+function findCommand({ commands }: Command, word: string | undefined): Command | undefined {
+  if (word === undefined) return undefined;
+  return commands.find((command) => command.name() === word || command.aliases().includes(word));
+}
+
 function isCommand([name, ...rest]: string[]): boolean {
-  const named = (word: string | undefined) => (command: ReturnType<typeof createProgram>) =>
-    word !== undefined && (command.name() === word || command.aliases().includes(word));
-  const command = createProgram().commands.find(named(name));
+  const command = findCommand(createProgram(), name);
   if (command === undefined) return false;
-  const leaf = command.commands.find(named(rest[0]));
+  const leaf = findCommand(command, rest[0]);
   if (command.commands.length > 0 && leaf === undefined) return false;
   // The options of `server` are another program's.
   if (name === "server") return true;

@@ -1,17 +1,17 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { errorRule, Fault, mapError } from "./fault.js";
-import { ErrorCode, ErrorInfoSchema, ErrorReason, ErrorReasonSchema } from "./index.js";
+import { ErrorCode, ErrorInfoSchema, ErrorReason } from "./index.js";
 
 const noDefect = (error: unknown) => {
   throw new Error("not a defect", { cause: error });
 };
 
 test("every reason but the unspecified one has a code", () => {
-  const withoutCode = ErrorReasonSchema.values
-    .filter(({ number }) => errorRule(number).code === ErrorCode.UNSPECIFIED)
-    .map(({ name }) => name);
-  expect(withoutCode).toEqual(["ERROR_REASON_UNSPECIFIED"]);
+  const reasons = Object.values(ErrorReason).filter((value) => typeof value === "number");
+  const withoutCode = reasons.filter((reason) => errorRule(reason).code === ErrorCode.UNSPECIFIED);
+  expect(reasons.length).toBeGreaterThan(30);
+  expect(withoutCode).toEqual([ErrorReason.UNSPECIFIED]);
 });
 
 test("the codes are Connect's own", () => {
