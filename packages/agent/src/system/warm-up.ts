@@ -7,7 +7,12 @@ import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { AdoptRequestSchema, FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
+import {
+  AdoptRequestSchema,
+  FileService,
+  ProcessService,
+  SystemService,
+} from "@nullspace/proto/agent";
 import type { ProcessTable } from "../process/process-table.js";
 import type { Http2Endpoint } from "../rpc/http2-endpoint.js";
 import { adopt, type Guest } from "./adopt.js";
