@@ -67,7 +67,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     setChannelKey: (key) => channel.setKey(key),
     makeHostKeys: () => {
       // Not at once: the machine's first command wants the processor.
-      if (!sandboxed) setTimeout(() => void makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
+      if (!sandboxed)
+        setTimeout(() => void makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
     },
     warmUp: () => warmUp({ endpoint, table, guest, folder: "/tmp", user: options.defaultUser }),
   });
