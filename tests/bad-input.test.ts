@@ -4,7 +4,13 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { AuthError, InvalidArgumentError, NotFoundError, Nullspace, ResourceExhaustedError } from "@nullspace/sdk";
+import {
+  AuthError,
+  InvalidArgumentError,
+  NotFoundError,
+  Nullspace,
+  ResourceExhaustedError,
+} from "@nullspace/sdk";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { expectNothingLeft } from "./support/leaks.js";
 import { linkHome, removeHome } from "./support/prepared-home.js";
@@ -48,7 +54,9 @@ describe("a running server", () => {
     { cwd: "not/absolute" },
     { envs: { "NOT=A NAME": "x" } },
   ])("wrong value %j", async (options) => {
-    await expect(server.client.machines.create(options)).rejects.toBeInstanceOf(InvalidArgumentError);
+    await expect(server.client.machines.create(options)).rejects.toBeInstanceOf(
+      InvalidArgumentError,
+    );
   });
 
   test("none of it left anything", async () => {
@@ -107,7 +115,16 @@ function runAsNobody(home: string): { code: number; log: string } {
   try {
     execFileSync(
       "setpriv",
-      ["--reuid=65534", "--regid=65534", "--clear-groups", process.execPath, bin, "server", "--home", home],
+      [
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        process.execPath,
+        bin,
+        "server",
+        "--home",
+        home,
+      ],
       { stdio: "pipe", timeout: 60_000 },
     );
     return { code: 0, log: "" };
