@@ -14,7 +14,7 @@ import {
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { expectNothingLeft } from "./support/leaks.js";
 import { linkHome, removeHome } from "./support/prepared-home.js";
-import { failToStart, startServer, type TestServer } from "./support/server.js";
+import { failToStart, SERVER_BIN, startServer, type TestServer } from "./support/server.js";
 
 describe("a running server", () => {
   let server: TestServer;
@@ -120,7 +120,7 @@ function runAsNobody(home: string): { code: number; log: string } {
         "--regid=65534",
         "--clear-groups",
         process.execPath,
-        bin,
+        SERVER_BIN,
         "server",
         "--home",
         home,

@@ -3,7 +3,8 @@ import { once } from "node:events";
 import { createRequire } from "node:module";
 import { Nullspace } from "@nullspace/sdk";
 
-const SERVER_BIN = createRequire(import.meta.url).resolve("@nullspace/server/bin");
+/** The program of the server. */
+export const SERVER_BIN = createRequire(import.meta.url).resolve("@nullspace/server/bin");
 
 /** How long a server may take to say that it is ready: it may have to capture a template first. */
 const READY_MS = 120_000;
