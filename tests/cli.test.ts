@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { parseJson, textAt } from "./support/json.js";
 import { expectNothingLeft } from "./support/leaks.js";
 import { linkHome, removeHome } from "./support/prepared-home.js";
 import { startServer, type TestServer } from "./support/server.js";
@@ -42,8 +43,8 @@ async function ended(child: ChildProcess, stdin: string | Uint8Array = ""): Prom
   child.stdout?.on("data", (data: Buffer) => (output.stdout += data.toString("latin1")));
   child.stderr?.on("data", (data: Buffer) => (output.stderr += data.toString()));
   child.stdin?.end(stdin);
-  const [code] = await once(child, "close");
-  return { code: Number(code), ...output };
+  await once(child, "close");
+  return { code: child.exitCode ?? -1, ...output };
 }
 
 async function nullspace(...args: string[]): Promise<Ended> {
@@ -53,7 +54,7 @@ async function nullspace(...args: string[]): Promise<Ended> {
 test("create, exec, list, get, kill", async () => {
   const created = await nullspace("machine", "create", "--metadata", "by=cli", "--json");
   expect(created).toMatchObject({ code: 0, stderr: "" });
-  const { id } = JSON.parse(created.stdout) as { id: string };
+  const id = textAt(parseJson(created.stdout), "id");
 
   const run = await nullspace("exec", id, "--", "sh", "-c", "echo out; echo err >&2; exit 9");
   expect(run).toEqual({ code: 9, stdout: "out\n", stderr: "err\n" });
@@ -95,7 +96,8 @@ test("errors have exit codes that scripts can use", async () => {
 
 test("keys: create, use, revoke", async () => {
   const created = await nullspace("key", "create", "second", "--json");
-  const { id, secret } = JSON.parse(created.stdout) as { id: string; secret: string };
+  const key = parseJson(created.stdout);
+  const [id, secret] = [textAt(key, "id"), textAt(key, "secret")];
   const withSecond = { NULLSPACE_API_KEY: secret };
   expect((await ended(start(["machine", "list"], withSecond))).code).toBe(0);
   expect((await nullspace("key", "list")).stdout).toContain(id);
@@ -113,12 +115,12 @@ test("server --json serves until it is told to stop", async () => {
   const home = await linkHome(inject("preparedHome"));
   const child = start(["server", "--json", "--port", "0", "--home", home]);
   if (child.stdout === null) throw new Error("no standard output");
-  const [line] = await once(child.stdout, "data");
-  const ready = JSON.parse(String(line)) as { url: string; apiKey: string; consoleUrl: string };
-  expect(ready.consoleUrl).toContain("/console");
-  expect((await fetch(new URL("/readyz", ready.url))).status).toBe(200);
+  const line: unknown = (await once(child.stdout, "data")).at(0);
+  const ready = parseJson(String(line));
+  expect(textAt(ready, "consoleUrl")).toContain("/console");
+  expect((await fetch(new URL("/readyz", textAt(ready, "url")))).status).toBe(200);
   child.kill("SIGTERM");
-  const [code] = await once(child, "exit");
-  expect(code).toBe(0);
+  await once(child, "exit");
+  expect(child.exitCode).toBe(0);
   await removeHome(join(home));
 });

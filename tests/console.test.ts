@@ -43,16 +43,25 @@ test("the console asks for a key and lists machines as they come and go", async 
 
   await page.getByLabel(/api key/i).fill("ns_wrong_key");
   await page.getByRole("button", { name: /sign in|log in|continue/i }).click();
-  await page.getByText(/not accepted|unknown|invalid/i).first().waitFor();
+  await page
+    .getByText(/not accepted|unknown|invalid/i)
+    .first()
+    .waitFor();
 
   await page.getByLabel(/api key/i).fill(server.apiKey);
   await page.getByRole("button", { name: /sign in|log in|continue/i }).click();
-  await page.getByText(/no machines/i).first().waitFor();
+  await page
+    .getByText(/no machines/i)
+    .first()
+    .waitFor();
 
   const machine = await server.client.machines.create();
-  const row = page.getByText(machine.id);
+  const row = page.getByText(machine.id, { exact: true }).first();
   await row.waitFor();
-  await page.getByText(/running/i).first().waitFor();
+  await page
+    .getByText(/running/i)
+    .first()
+    .waitFor();
 
   await machine.kill();
   await row.waitFor({ state: "detached" });

@@ -52,7 +52,9 @@ test("runOnce cleans up even when its command cannot start", async () => {
   const { machines } = server.client;
   const result = await machines.runOnce("echo", ["one"]);
   expect(result.stdout).toBe("one\n");
-  await expect(machines.runOnce("no-such-program", [])).rejects.toBeInstanceOf(InvalidArgumentError);
+  await expect(machines.runOnce("no-such-program", [])).rejects.toBeInstanceOf(
+    InvalidArgumentError,
+  );
   expect((await machines.list()).items).toEqual([]);
   await expectNothingLeft(server.home);
 });
@@ -106,7 +108,7 @@ describe("in one machine", () => {
       signal: controller.signal,
       onStdout: () => controller.abort(),
     });
-    await expect(running).rejects.toThrow();
+    await expect(running).rejects.toMatchObject({ reason: "CANCELLED" });
     const left = await machine.commands.run("while pgrep -f 'sleep [4]321'; do sleep 0.1; done");
     expect(left.exitCode).toBe(0);
   });
@@ -115,7 +117,6 @@ describe("in one machine", () => {
     const seen: string[] = [];
     const background = await machine.commands.run("echo one; read line; echo got $line", {
       background: true,
-      stdin: true,
     });
     for await (const { text } of background) {
       seen.push(text);

@@ -106,9 +106,9 @@ test("a VM that dies while no server runs is failed at the next start", async ()
   await first.crash();
   process.kill(pid, "SIGKILL");
   await using second = await startServer({ home });
-  await until("it has failed", async () => {
-    return (await second.client.machines.getInfo(machine.id)).state === "failed";
-  });
+  const { machines } = second.client;
+  await until("it has failed", async () => (await machines.getInfo(machine.id)).state === "failed");
+  expect((await machines.getInfo(machine.id)).failure).toContain("ended by itself");
 });
 
 test("a deadline that passes while no server runs is kept at the next start", async () => {

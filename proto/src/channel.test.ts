@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BOOT_CHANNEL_KEY, CHANNEL_KEY_BYTES, MarkerSplitter } from "./channel.js";
 

@@ -1,17 +1,17 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { errorRule, Fault, mapError, mapStream } from "./fault.js";
-import { ErrorCode, ErrorInfoSchema, ErrorReason, ErrorReasonSchema } from "./index.js";
+import { ErrorCode, ErrorInfoSchema, ErrorReason } from "./index.js";
 
 const noDefect = (error: unknown) => {
   throw new Error("not a defect", { cause: error });
 };
 
 test("every reason but the unspecified one has a code", () => {
-  for (const value of ErrorReasonSchema.values) {
-    if (value.number === ErrorReason.UNSPECIFIED) continue;
-    expect(errorRule(value.number).code, value.name).not.toBe(ErrorCode.UNSPECIFIED);
-  }
+  const reasons = Object.values(ErrorReason).filter((value) => typeof value === "number");
+  const withoutCode = reasons.filter((reason) => errorRule(reason).code === ErrorCode.UNSPECIFIED);
+  expect(reasons.length).toBeGreaterThan(30);
+  expect(withoutCode).toEqual([ErrorReason.UNSPECIFIED]);
 });
 
 test("the codes are Connect's own", () => {

@@ -19,7 +19,9 @@ declare module "vitest" {
 export default async function setup(project: TestProject) {
   const home = process.env["NULLSPACE_TEST_HOME"];
   if (home === undefined) {
-    throw new Error("NULLSPACE_TEST_HOME names no home with a guest image. Run the tests by `npm test`.");
+    throw new Error(
+      "NULLSPACE_TEST_HOME names no home with a guest image. Run the tests by `npm test`.",
+    );
   }
   {
     await using server = await startServer({ home });

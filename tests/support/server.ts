@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { createRequire } from "node:module";
 import { Nullspace } from "@nullspace/sdk";
 
-const SERVER_BIN = fileURLToPath(import.meta.resolve("@nullspace/server/bin"));
+/** The program of the server. */
+export const SERVER_BIN = createRequire(import.meta.url).resolve("@nullspace/server/bin");
 
 /** How long a server may take to say that it is ready: it may have to capture a template first. */
 const READY_MS = 120_000;
@@ -80,9 +81,9 @@ export async function startServer(options: ServerOptions): Promise<TestServer> {
 export async function failToStart(options: ServerOptions): Promise<{ code: number; log: string }> {
   const { child, log } = spawnServer(options);
   const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS);
-  const [code] = await once(child, "close");
+  await once(child, "close");
   clearTimeout(timer);
-  return { code: Number(code), log: log.join("") };
+  return { code: child.exitCode ?? -1, log: log.join("") };
 }
 
 function spawnServer({ home, env, args = [] }: ServerOptions) {

@@ -312,6 +312,37 @@ static int bind_over(const char *source, const char *target) {
   return dry_run ? 0 : mount(source, target, NULL, MS_BIND, NULL);
 }
 
+// Arguments in threes: path, mode in octal, text. Into the file itself, which whoever watches it
+// then sees; or into another that takes its name, so that nobody reads half of it.
+static int write_files(char **arg, int arguments, int replace) {
+  for (int i = 0; i + 2 < arguments; i += 3) {
+    const char *path = arg[i], *text = arg[i + 2];
+    char temporary[4096 + 16];
+    if (snprintf(temporary, sizeof temporary, "%s.nullspace", path) >= (int)sizeof temporary) {
+      errno = ENAMETOOLONG;
+      return -1;
+    }
+    const char *target = replace ? temporary : path;
+    mode_t mode = strtol(arg[i + 1], NULL, 8);
+    int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) return -1;
+    size_t size = strlen(text);
+    int result = write(fd, text, size) == (ssize_t)size ? 0 : -1;
+    // Of what the kernel makes files of, as /proc, the mode is its own business.
+    if (result == 0 && mode != 0) result = fchmod(fd, mode);
+    if (close(fd) != 0) result = -1;
+    if (result == 0 && replace) result = rename(temporary, path);
+    if (result != 0) return -1;
+  }
+  return 0;
+}
+
+static int remove_files(char **arg, int arguments) {
+  for (int i = 0; i < arguments; i++)
+    if (unlink(arg[i]) != 0 && errno != ENOENT && errno != ENOTDIR) return -1;
+  return 0;
+}
+
 // --- the client -------------------------------------------------------------
 
 static void handle(char *frame, uint32_t length) {
@@ -336,6 +367,9 @@ static void handle(char *frame, uint32_t length) {
   else if (strcmp(verb, "reseed") == 0 && arguments == 1) result = reseed(arg[0]);
   else if (strcmp(verb, "grow") == 0 && arguments == 2) result = grow_file_system(arg[0], arg[1]);
   else if (strcmp(verb, "bind") == 0 && arguments == 2) result = bind_over(arg[0], arg[1]);
+  else if (strcmp(verb, "write") == 0 && arguments % 3 == 0) result = write_files(arg, arguments, 0);
+  else if (strcmp(verb, "replace") == 0 && arguments % 3 == 0) result = write_files(arg, arguments, 1);
+  else if (strcmp(verb, "remove") == 0) result = remove_files(arg, arguments);
   else if (strcmp(verb, "sync") == 0 && arguments == 0) sync(), result = 0;
   else result = -1;
   if (result == 0) tell("ok %s\n", seq);

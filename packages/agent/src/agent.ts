@@ -15,7 +15,12 @@ import { ProcessTable } from "./process/process-table.js";
 import { processService } from "./process/process-service.js";
 import { Http2Endpoint } from "./rpc/http2-endpoint.js";
 import { GuestIdentity } from "./system/guest-identity.js";
+import type { Guest } from "./system/adopt.js";
 import { systemService } from "./system/system-service.js";
+import { warmUp } from "./system/warm-up.js";
+
+/** When a new machine gets its SSH host keys, in milliseconds after its adoption. */
+const HOST_KEYS_AFTER_MS = 1000;
 
 export interface AgentOptions {
   /** The byte stream to the host. */
@@ -56,16 +61,16 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
   const identity = openIdentity(stateFolder, sandboxed);
   const bootIdFile = join(stateFolder, "boot_id");
+  const guest: Guest = { helper, identity, state, bootIdFile, rootDisk: "/dev/vda" };
   const system = systemService({
-    guest: { helper, identity, state, bootIdFile, rootDisk: "/dev/vda" },
-    setChannelKey: (key) => {
-      state.setChannelKey(key);
-      channel.setKey(key);
-    },
+    guest,
+    setChannelKey: (key) => channel.setKey(key),
     makeHostKeys: () => {
-      if (!sandboxed) makeHostKeys(table).catch(onDefect);
+      // Not at once: the machine's first command wants the processor.
+      if (!sandboxed)
+        setTimeout(() => void makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
     },
-    warmUp: async () => {},
+    warmUp: () => warmUp({ endpoint, table, guest, folder: "/tmp", user: options.defaultUser }),
   });
   const watcherProgram = join(dirname(options.helperProgram), "file-watcher");
   const files = fileService({ paths, users, uploads, table, watcherProgram });

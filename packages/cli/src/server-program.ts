@@ -10,7 +10,7 @@ export function serverProgram(): string {
  * are then the server's own, with nothing in between.
  */
 export function handOverToServer(args: readonly string[]): never {
-  const command = [process.execPath, serverProgram(), ...args];
+  const command = [process.execPath, serverProgram(), "server", ...args];
   if (process.execve === undefined) throw new Error("this platform cannot replace a process");
   return process.execve(process.execPath, command, process.env);
 }

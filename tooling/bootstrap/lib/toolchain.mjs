@@ -25,8 +25,7 @@ export async function ensureToolchain(signal) {
   await step("Node.js and pnpm", async (detail) => {
     // The npm that runs this script, or else any.
     const npm = process.env["npm_execpath"];
-    const [command, ...before] =
-      npm?.endsWith(".js") === true ? [process.execPath, npm] : ["npm"];
+    const [command, ...before] = npm?.endsWith(".js") === true ? [process.execPath, npm] : ["npm"];
     // Not `npm ci`: it wants every optional package of every platform in the lockfile, also those
     // that a registry does not have. What is locked is installed as locked all the same.
     const install = ["install", "--no-save", "--no-audit", "--no-fund"];

@@ -1,8 +1,10 @@
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fromJsonString } from "@bufbuild/protobuf";
 import { AdoptRequestSchema } from "@nullspace/proto/agent";
 import { BOOT_CHANNEL_KEY } from "@nullspace/proto/channel";
+import type { GuestHelper } from "../helper/guest-helper.js";
+import { replaceFiles, writeFiles } from "./file-text.js";
 
 /** What the host has told about the machine that this guest is. */
 export interface MachineState {
@@ -35,9 +37,10 @@ export class StateStore {
     this.#folder = folder;
     // Users may read the generation in it; the files that are none of their business are 0600.
     mkdirSync(folder, { recursive: true, mode: 0o755 });
-    this.#channelKey = readIfThere(join(folder, "channel.key")) ?? BOOT_CHANNEL_KEY;
+    const key = readIfThere(join(folder, "channel.key"));
+    this.#channelKey = key === undefined ? BOOT_CHANNEL_KEY : Buffer.from(key, "hex");
     const kept = readIfThere(join(folder, "machine.json"));
-    this.#machine = kept === undefined ? FIRST : parse(kept.toString());
+    this.#machine = kept === undefined ? FIRST : parse(kept);
   }
 
   get machine(): MachineState {
@@ -48,29 +51,43 @@ export class StateStore {
     return this.#channelKey;
   }
 
-  setMachine(machine: MachineState): void {
-    const json = { ...machine, generation: String(machine.generation) };
-    this.#replace("machine.json", JSON.stringify(json));
+  /**
+   * Notes which machine this is and what its channel listens for.
+   *
+   * @throws HelperError
+   */
+  async set(helper: GuestHelper, machine: MachineState, channelKey: Uint8Array): Promise<void> {
+    const kept = { ...machine, generation: String(machine.generation) };
+    const generation = `${machine.generation}\n`;
+    await Promise.all([
+      replaceFiles(helper, [
+        { path: this.#path("machine.json"), text: JSON.stringify(kept), mode: 0o600 },
+        {
+          path: this.#path("channel.key"),
+          text: Buffer.from(channelKey).toString("hex"),
+          mode: 0o600,
+        },
+      ]),
+      // Not replaced: programs of the guest watch this file to learn that they were restored.
+      writeFiles(helper, [{ path: this.#path("generation"), text: generation, mode: 0o644 }]),
+    ]);
     this.#machine = machine;
-    // Written in place, not replaced: programs of the guest watch this file to learn that they were restored.
-    writeFileSync(join(this.#folder, "generation"), `${machine.generation}\n`, { mode: 0o644 });
+    this.#channelKey = channelKey;
   }
 
-  setChannelKey(key: Uint8Array): void {
-    this.#replace("channel.key", key);
-    this.#channelKey = key;
+  /** Makes the machine one that was never adopted. */
+  async forget(helper: GuestHelper): Promise<void> {
+    await this.set(helper, FIRST, BOOT_CHANNEL_KEY);
   }
 
-  #replace(name: string, data: string | Uint8Array): void {
-    const path = join(this.#folder, name);
-    writeFileSync(`${path}.tmp`, data, { mode: 0o600 });
-    renameSync(`${path}.tmp`, path);
+  #path(name: string): string {
+    return join(this.#folder, name);
   }
 }
 
-function readIfThere(path: string): Buffer | undefined {
+function readIfThere(path: string): string | undefined {
   try {
-    return readFileSync(path);
+    return readFileSync(path, "utf8");
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;

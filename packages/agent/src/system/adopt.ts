@@ -1,10 +1,10 @@
-import { writeFileSync } from "node:fs";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { CHANNEL_KEY_BYTES } from "@nullspace/proto/channel";
 import { ErrorReason } from "@nullspace/proto";
 import type { AdoptRequest } from "@nullspace/proto/agent";
 import { Fault } from "@nullspace/proto/fault";
 import type { StateStore } from "../guest/state.js";
+import { writeFiles } from "../guest/file-text.js";
 import type { GuestHelper } from "../helper/guest-helper.js";
 import type { GuestIdentity } from "./guest-identity.js";
 
@@ -42,19 +42,7 @@ export async function adopt(guest: Guest, request: AdoptRequest): Promise<Adopti
   const time = validate(request);
   const machineChanged = request.machineId !== state.machine.machineId;
   try {
-    // Asked first, done by the helper while Node writes the files: each moment makes the host's clock older.
-    const [, identityRenewed] = await Promise.all([
-      askHelper(guest, request, time),
-      renewIdentity(guest, request, machineChanged),
-    ]);
-    state.setMachine({
-      machineId: request.machineId,
-      hostname: request.hostname,
-      envs: request.envs,
-      cwd: request.cwd || state.machine.cwd,
-      generation: request.generation,
-    });
-    return { entropyReseeded: true, identityRenewed, machineChanged };
+    await askHelper(guest, request, time, machineChanged);
   } catch (cause) {
     const what = cause instanceof Error ? cause.message : String(cause);
     throw new Fault(
@@ -63,32 +51,40 @@ export async function adopt(guest: Guest, request: AdoptRequest): Promise<Adopti
       { remedy: "Throw this machine away and create another.", cause },
     );
   }
+  const identityRenewed = guest.identity.matches(request.machineId, request.hostname);
+  return { entropyReseeded: true, identityRenewed, machineChanged };
 }
 
-/** What only the kernel can do: clock, entropy, size of the root file system. */
-async function askHelper(guest: Guest, request: AdoptRequest, time: Timestamp): Promise<void> {
-  const { helper, rootDisk } = guest;
+/**
+ * All of it by the helper, and asked for at once: it does each thing in a few system calls,
+ * where Node would first have to run through a lot of code that a restored guest has not run yet.
+ * The clock comes first: each moment makes the host's older.
+ */
+async function askHelper(
+  guest: Guest,
+  request: AdoptRequest,
+  time: Timestamp,
+  machineChanged: boolean,
+): Promise<void> {
+  const { helper, identity, state, bootIdFile, rootDisk } = guest;
+  const { machineId, hostname, envs, cwd, generation, channelKey } = request;
+  const isFirst = state.machine.machineId === "";
+  const bootId = {
+    path: bootIdFile,
+    text: `${identity.bootId(machineId, generation)}\n`,
+    mode: 0o444,
+  };
+  const machine = { machineId, hostname, envs, cwd: cwd || state.machine.cwd, generation };
   await Promise.all([
     helper.request("set-time", String(time.seconds), String(time.nanos)),
     helper.request("reseed", Buffer.from(request.entropy).toString("hex")),
+    ...(machineChanged ? [identity.renew(helper, machineId, hostname)] : []),
+    writeFiles(helper, [bootId]),
+    // The kernel keeps one boot id per memory image and lets nobody set it, so a file stands before it.
+    ...(isFirst ? [helper.request("bind", bootIdFile, BOOT_ID)] : []),
+    state.set(helper, machine, channelKey),
     ...(request.growRoot ? [helper.request("grow", rootDisk, "/")] : []),
   ]);
-}
-
-async function renewIdentity(
-  guest: Guest,
-  request: AdoptRequest,
-  changed: boolean,
-): Promise<boolean> {
-  const { helper, identity, state, bootIdFile } = guest;
-  const { machineId, hostname, generation } = request;
-  writeFileSync(bootIdFile, `${identity.bootId(machineId, generation)}\n`, { mode: 0o444 });
-  // The kernel keeps one boot id per memory image and lets nobody set it, so a file stands before it.
-  const isFirst = state.machine.machineId === "";
-  const bound = isFirst ? helper.request("bind", bootIdFile, BOOT_ID) : undefined;
-  if (changed) identity.renew(machineId, hostname);
-  await bound;
-  return identity.matches(machineId, hostname);
 }
 
 function validate({

@@ -1,8 +1,14 @@
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { replaceFiles, writeFiles } from "../guest/file-text.js";
+import type { GuestHelper } from "../helper/guest-helper.js";
 
-const HOST_KEY = /^ssh_host_.*_key(\.pub)?$/;
+/** All that OpenSSH makes by itself. */
+const HOST_KEYS = ["rsa", "ecdsa", "ed25519", "dsa"].flatMap((kind) => [
+  `ssh_host_${kind}_key`,
+  `ssh_host_${kind}_key.pub`,
+]);
 
 /** The files that say which machine this is, below a root: "/" in a machine, a scratch folder in tests. */
 export class GuestIdentity {
@@ -18,15 +24,28 @@ export class GuestIdentity {
   /**
    * Makes the files those of a machine: machine-id, host name; and removes the
    * SSH host keys of whoever this was before.
+   *
+   * @throws HelperError
    */
-  renew(machineId: string, hostname: string): void {
+  async renew(helper: GuestHelper, machineId: string, hostname: string): Promise<void> {
     const id = `${systemId("machine", machineId)}\n`;
-    this.#replace("etc/machine-id", id, 0o444);
-    if (existsSync(this.#path("var/lib/dbus"))) this.#replace("var/lib/dbus/machine-id", id, 0o444);
-    this.#replace("etc/hostname", `${hostname}\n`, 0o644);
-    this.#replace("etc/hosts", hosts(this.#read("etc/hosts"), hostname), 0o644);
-    writeFileSync(this.#hostnameFile, hostname);
-    for (const path of this.#hostKeys()) rmSync(path, { force: true });
+    const replaced = [
+      { path: this.#path("etc/machine-id"), text: id, mode: 0o444 },
+      { path: this.#path("etc/hostname"), text: `${hostname}\n`, mode: 0o644 },
+      {
+        path: this.#path("etc/hosts"),
+        text: hosts(this.#read("etc/hosts"), hostname),
+        mode: 0o644,
+      },
+    ];
+    if (existsSync(this.#path("var/lib/dbus"))) {
+      replaced.push({ path: this.#path("var/lib/dbus/machine-id"), text: id, mode: 0o444 });
+    }
+    await Promise.all([
+      replaceFiles(helper, replaced),
+      writeFiles(helper, [{ path: this.#hostnameFile, text: hostname, mode: 0 }]),
+      helper.request("remove", ...HOST_KEYS.map((name) => this.#path(`etc/ssh/${name}`))),
+    ]);
   }
 
   /** Whether the guest is this machine, as far as can be read back. */
@@ -43,26 +62,12 @@ export class GuestIdentity {
     return id.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
   }
 
-  #hostKeys(): string[] {
-    const folder = this.#path("etc/ssh");
-    if (!existsSync(folder)) return [];
-    return readdirSync(folder)
-      .filter((name) => HOST_KEY.test(name))
-      .map((name) => join(folder, name));
-  }
-
   #path(path: string): string {
     return join(this.#root, path);
   }
 
   #read(path: string): string {
     return existsSync(this.#path(path)) ? readFileSync(this.#path(path), "utf8") : "";
-  }
-
-  #replace(path: string, text: string, mode: number): void {
-    const temporary = `${this.#path(path)}.nullspace`;
-    writeFileSync(temporary, text, { mode });
-    renameSync(temporary, this.#path(path));
   }
 }
 

@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { access, statfs } from "node:fs/promises";
+import { once } from "node:events";
 import { createServer } from "node:net";
 import { freemem, totalmem } from "node:os";
 import { dirname } from "node:path";
@@ -13,6 +14,8 @@ const LEAST_DISK_MB = 2048;
 const COMFORTABLE_DISK_MB = 10_240;
 /** Room for the smallest useful machine beside the server, in MiB. */
 const LEAST_MEMORY_MB = 1024;
+
+const ANSWER_MS = 2000;
 
 /** What the checks are about. */
 export interface ServerCheckOptions {
@@ -82,16 +85,25 @@ function checkMemory(): Check {
 
 async function checkPort(host: string, port: number): Promise<Check> {
   const server = createServer();
-  const { promise, resolve } = Promise.withResolvers<Check>();
-  server.once("error", ({ message }) => {
-    const remedy =
-      "Choose another with --port, or stop the program that has it; it may be a server.";
-    resolve(fail("port", message, remedy));
-  });
-  server.listen({ host, port }, () => resolve(ok("port", `${host}:${port} is free`)));
-  const check = await promise;
-  server.close();
-  return check;
+  server.listen({ host, port });
+  try {
+    await once(server, "listening");
+    server.close();
+    return ok("port", `${host}:${port} is free`);
+  } catch (error) {
+    if (await serverAnswers(host, port)) return ok("port", `a server answers on ${host}:${port}`);
+    const message = error instanceof Error ? error.message : String(error);
+    return fail("port", message, "Choose another with --port, or stop the program that has it.");
+  }
+}
+
+async function serverAnswers(host: string, port: number): Promise<boolean> {
+  try {
+    const signal = AbortSignal.timeout(ANSWER_MS);
+    return (await fetch(`http://${host}:${port}/healthz`, { signal })).ok;
+  } catch {
+    return false;
+  }
 }
 
 async function checkDatabase(url: string): Promise<Check> {

@@ -61,10 +61,13 @@ export class Templates implements AsyncDisposable {
       { imageDigest, vcpus, memoryMb },
       { signal, timeoutMs: HOST_DEADLINES_MS.prepareTemplate },
     );
+    let snapshotId: string | undefined;
+    // Read to its end: a stream that is left early keeps its deadline's timer.
     for await (const { event } of events) {
-      if (event.case === "snapshotId") return event.value;
+      if (event.case === "snapshotId") snapshotId = event.value;
       if (event.case === "progress") this.#log.info({ ...size, progress: event.value }, "capture");
     }
+    if (snapshotId !== undefined) return snapshotId;
     throw new Fault(ErrorReason.TEMPLATE_CAPTURE_FAILED, "the host ended a capture without one", {
       remedy: "Look for the capture in the server's log.",
     });

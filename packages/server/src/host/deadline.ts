@@ -43,3 +43,11 @@ export async function within<T>(work: Promise<T>, what: string, deadline: Deadli
 export function anySignal(...signals: (AbortSignal | undefined)[]): AbortSignal {
   return AbortSignal.any(signals.filter((signal) => signal !== undefined));
 }
+
+/** A deadline as the options of a call. */
+export function callOptions({ timeoutMs, signal }: Deadline): {
+  timeoutMs: number;
+  signal?: AbortSignal;
+} {
+  return { timeoutMs, ...(signal === undefined ? {} : { signal }) };
+}

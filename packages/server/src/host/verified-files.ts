@@ -60,6 +60,13 @@ export class VerifiedFiles {
     }
   }
 
+  /** Notes that a file has just been written and hashed by us, so that its first use need not read it again. */
+  async remember(path: string, digest: FileDigest | undefined): Promise<void> {
+    if (digest === undefined) return;
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    this.#known.set(path, await stampOf(file, digest.sha256));
+  }
+
   /** Whether the open file has this hash, by its stamp if that still fits. */
   async #proved(path: string, file: FileHandle, sha256: string): Promise<boolean> {
     const stamp = await stampOf(file, sha256);

@@ -50,7 +50,10 @@ export async function startTestServer(options: Partial<ServerOptions> = {}): Pro
   };
 }
 
-type TransportOptions = Parameters<typeof createGrpcTransport>[0];
+interface TransportOptions {
+  baseUrl: string;
+  interceptors: Interceptor[];
+}
 
 const TRANSPORTS = {
   "Connect over HTTP/1.1": (options: TransportOptions) =>

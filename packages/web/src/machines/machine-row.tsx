@@ -27,10 +27,14 @@ export function MachineRow({ machine, now, onKill }: Props) {
       <td data-label="State">
         <StateBadge state={machine.state} />
       </td>
-      <td data-label="Template">{machine.template}</td>
+      <td data-label="Template" className="name">
+        {machine.template}
+      </td>
       <td data-label="Size">
-        {machine.vcpus} vCPU · {mebibytes(machine.memoryMb)}
-        <span className="quiet"> · {mebibytes(machine.diskMb)} disk</span>
+        <span>
+          {machine.vcpus} vCPU · {mebibytes(machine.memoryMb)}
+          <span className="quiet"> · {mebibytes(machine.diskMb)} disk</span>
+        </span>
       </td>
       <td data-label="Age" className="number">
         <time dateTime={createdAt && timestampDate(createdAt).toISOString()}>

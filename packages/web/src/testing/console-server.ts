@@ -20,9 +20,10 @@ type Handler = NonNullable<FakeServerOptions["fallback"]>;
 
 /** A fake API with the built console beside it, as the real server serves it. */
 export function startConsole(port = 0): Promise<FakeServer> {
-  const fallback: Handler = (request, response) => void answer(request.url ?? "/", response);
   return FakeServer.start({ http: "1.1", port, fallback });
 }
+
+const fallback: Handler = (request, response) => void answer(request.url ?? "/", response);
 
 async function answer(url: string, response: Parameters<Handler>[1]): Promise<void> {
   const path = new URL(url, "http://console").pathname.replace(/^\/console\/?/, "");

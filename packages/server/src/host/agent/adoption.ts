@@ -3,22 +3,32 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type AdoptionReceipt, AdoptionReceiptSchema, ErrorReason } from "@nullspace/proto";
 import type { AdoptRequestSchema } from "@nullspace/proto/agent";
+import { CHANNEL_KEY_BYTES } from "@nullspace/proto/channel";
 import { Fault } from "@nullspace/proto/fault";
-import type { Deadline } from "../deadline.js";
+import { callOptions, type Deadline } from "../deadline.js";
+import type { ClockLead } from "./clock-lead.js";
 import type { SystemClient } from "./system-client.js";
 
 const ENTROPY_BYTES = 32;
 /** The guest's clock may differ from the host's by this much. */
 const MAX_SKEW_MS = 100;
-const ATTEMPTS = 2;
+const ATTEMPTS = 5;
 
-/** Who the guest becomes. Time and entropy are added to it. */
-export type Identity = Omit<MessageInitShape<typeof AdoptRequestSchema>, "$typeName"> & {
-  generation: bigint;
-};
+/** Who the guest becomes. Time, entropy and channel key are added to it. */
+export type Identity = Omit<
+  MessageInitShape<typeof AdoptRequestSchema>,
+  "$typeName" | "time" | "entropy" | "channelKey"
+> & { generation: bigint };
+
+/** What came of an adoption. */
+export interface Adoption {
+  receipt: AdoptionReceipt;
+  /** The key that the guest listens for from now on. */
+  channelKey: Uint8Array;
+}
 
 /**
- * Makes a restored guest a machine of its own, and returns what it confirmed.
+ * Makes a restored guest a machine of its own.
  *
  * @throws Fault ADOPTION_FAILED when clock, entropy or identity are not confirmed,
  * or what the call throws.
@@ -26,29 +36,43 @@ export type Identity = Omit<MessageInitShape<typeof AdoptRequestSchema>, "$typeN
 export async function adopt(
   system: SystemClient,
   identity: Identity,
+  lead: ClockLead,
   deadline: Deadline,
-): Promise<AdoptionReceipt> {
-  const { signal, timeoutMs } = deadline;
-  const options = { timeoutMs, ...(signal === undefined ? {} : { signal }) };
+): Promise<Adoption> {
+  const options = callOptions(deadline);
+  let leadMs = lead.ms;
   for (let attempt = 1; ; attempt++) {
+    // Another key for each attempt: the one that the guest has got already would end our session
+    // wherever it stands in it.
+    const channelKey = randomBytes(CHANNEL_KEY_BYTES);
     const answer = await system.adopt(
-      { ...identity, time: timestampFromMs(Date.now()), entropy: randomBytes(ENTROPY_BYTES) },
+      {
+        ...identity,
+        channelKey,
+        time: timestampFromMs(Date.now() + leadMs),
+        entropy: randomBytes(ENTROPY_BYTES),
+      },
       options,
     );
     // As if the answer had taken no time: if that is good enough, nobody waits for a ping.
     const atOnce = skewMs(answer.time, Date.now());
-    const clockSkewMs =
-      Math.abs(atOnce) <= MAX_SKEW_MS ? atOnce : await measureSkewMs(system, options);
+    const isGood = Math.abs(atOnce) <= MAX_SKEW_MS;
+    const measured = isGood ? undefined : await measureSkew(system, options);
+    const clockSkewMs = measured?.skewMs ?? atOnce;
+    if (attempt === 1) lead.learn(clockSkewMs);
+    // Only the first call of a guest is slow: from now on its way takes what a ping's does.
+    leadMs = measured?.wayMs ?? 0;
     const clockIsRight = Math.abs(clockSkewMs) <= MAX_SKEW_MS;
     const { entropyReseeded, identityRenewed } = answer;
     if (clockIsRight && entropyReseeded && identityRenewed) {
       const { generation } = identity;
-      return create(AdoptionReceiptSchema, {
+      const receipt = create(AdoptionReceiptSchema, {
         generation,
         clockSkewMs: BigInt(clockSkewMs),
         entropyReseeded,
         identityRenewed,
       });
+      return { receipt, channelKey };
     }
     if (attempt === ATTEMPTS) {
       throw new Fault(
@@ -61,17 +85,13 @@ export async function adopt(
   }
 }
 
-interface CallOptions {
-  timeoutMs: number;
-  signal?: AbortSignal;
-}
-
 /** The guest's clock minus ours, taking a ping's way there and back to be equally long. */
-async function measureSkewMs(system: SystemClient, options: CallOptions): Promise<number> {
+async function measureSkew(system: SystemClient, options: ReturnType<typeof callOptions>) {
   const sent = performance.now();
   const { time } = await system.ping({}, options);
   const received = Date.now();
-  return skewMs(time, received - Math.round((performance.now() - sent) / 2));
+  const wayMs = Math.round((performance.now() - sent) / 2);
+  return { skewMs: skewMs(time, received - wayMs), wayMs };
 }
 
 function skewMs(guest: Timestamp | undefined, hostMs: number): number {

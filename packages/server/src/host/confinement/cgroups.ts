@@ -58,6 +58,11 @@ export class Cgroups {
     }
   }
 
+  /** Whether machines are limited at all. */
+  get enabled(): boolean {
+    return this.#hierarchies.length > 0;
+  }
+
   /** Puts a process and all its threads under limits, in a group of this name. */
   async place(name: string, pid: number, limits: Limits): Promise<void> {
     const placed = this.#hierarchies.map(async ({ directory, settings }) => {

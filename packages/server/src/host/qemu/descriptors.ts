@@ -31,3 +31,6 @@ export const DESCRIPTOR_NAMES = [
   "agentDisk",
   "console",
 ] as const satisfies DescriptorName[];
+
+/** Where `migrate-incoming` reads the state of the devices from. */
+export const RESTORE_URI = `fd:${DESCRIPTORS.devices}`;

@@ -1,0 +1,232 @@
+import { readdir, stat } from "node:fs/promises";
+import type { ClientHttp2Session } from "node:http2";
+import { create } from "@bufbuild/protobuf";
+import { type AdoptionReceipt, ErrorReason } from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
+import {
+  type HostMachine,
+  HostMachineSchema,
+  HostMachineState,
+  type MachineManifest,
+  type StartMachineRequest,
+} from "@nullspace/proto/host";
+import type { Log } from "../../domain/log.js";
+import { SharedTasks } from "../../domain/shared-tasks.js";
+import type { Confinement } from "../confinement/confinement.js";
+import { anySignal, type Deadline } from "../deadline.js";
+import { hasCode, isTemporaryName, removeTree } from "../durable-files.js";
+import type { HostHome } from "../home.js";
+import { ExitFeed } from "./exit-feed.js";
+import type { AdoptedMachine } from "./hosted-machine.js";
+import { MachineDirectory } from "./machine-directory.js";
+import type { MachineStarter } from "./machine-starter.js";
+import { killStrays, takeOver } from "./takeover.js";
+
+/** What the machines are held with. */
+export interface HeldMachinesParts {
+  home: HostHome;
+  confinement: Confinement;
+  starter: MachineStarter;
+  log: Log;
+}
+
+/** A machine that has ended by itself, or was never finished; what it held is still there. */
+interface Remains {
+  state: HostMachineState.DEAD | HostMachineState.STARTING;
+  manifest: MachineManifest | undefined;
+}
+
+interface Starting {
+  abort: AbortController;
+  result: Promise<AdoptedMachine>;
+}
+
+/** Every machine of this host: the folders under `machines/`, and what runs in them. */
+export class HeldMachines implements AsyncDisposable {
+  readonly #parts: HeldMachinesParts;
+  readonly #running = new Map<string, AdoptedMachine>();
+  readonly #remains = new Map<string, Remains>();
+  readonly #starting = new Map<string, Starting>();
+  readonly #stops = new SharedTasks<void>("finish");
+  readonly #exits = new ExitFeed();
+
+  private constructor(parts: HeldMachinesParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes over what a former server left, and ends what it left half-made. */
+  static async open(parts: HeldMachinesParts): Promise<HeldMachines> {
+    const machines = new HeldMachines(parts);
+    await machines.#inherit();
+    return machines;
+  }
+
+  /**
+   * Starts a machine, unless it runs already; waits for one that is being started.
+   *
+   * @throws see {@link MachineStarter.start}.
+   */
+  async start(request: StartMachineRequest, deadline: Deadline): Promise<AdoptionReceipt> {
+    const id = request.machineId;
+    // What is left of a former start, or of a stop in progress, goes first.
+    if (this.#remains.has(id)) await this.stop(id);
+    const adopted = this.#running.get(id) ?? (await this.#start(request, deadline));
+    const { receipt } = adopted.manifest;
+    if (receipt === undefined) throw new Error(`machine ${id} runs without a receipt`);
+    return receipt;
+  }
+
+  /** Ends a machine and removes all that it held. One that is gone already is fine. */
+  async stop(id: string): Promise<void> {
+    await this.#stops.run(id, () => this.#stop(id));
+  }
+
+  /** Everything that is held, live or dead. */
+  async list(): Promise<HostMachine[]> {
+    const running = [...this.#running.values()].map(async ({ machine, manifest }) => {
+      await machine.directory.trimLogs();
+      return describe(machine.id, HostMachineState.RUNNING, manifest);
+    });
+    const starting = [...this.#starting.keys()].map((id) =>
+      describe(id, HostMachineState.STARTING, undefined),
+    );
+    const remains = [...this.#remains].map(async ([id, { state, manifest }]) =>
+      describe(id, state, manifest, await this.#directory(id).consoleTail()),
+    );
+    return [...(await Promise.all([...running, ...remains])), ...starting];
+  }
+
+  /** Yields each machine that ends by itself, from now on. */
+  watchExits(signal: AbortSignal): AsyncGenerator<HostMachine, void, undefined> {
+    return this.#exits.watch(signal);
+  }
+
+  /** @throws Fault AGENT_UNREACHABLE when the machine does not run here, or its agent does not answer. */
+  async connectAgent(id: string, deadline: Deadline): Promise<ClientHttp2Session> {
+    const adopted = this.#running.get(id);
+    if (adopted !== undefined) return await adopted.machine.agent.session(deadline);
+    throw new Fault(ErrorReason.AGENT_UNREACHABLE, `machine ${id} does not run on this host`, {
+      remedy: "Try again in a moment; if it stays so, the machine has ended.",
+      details: { machine_id: id },
+    });
+  }
+
+  /** Lets go of every machine; they go on. Starts in progress are undone. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const starting = [...this.#starting.values()];
+    for (const { abort } of starting) abort.abort(new Error("the host is stopping"));
+    await Promise.allSettled(starting.map(({ result }) => result));
+    await this.#stops[Symbol.asyncDispose]();
+    const running = [...this.#running.values()];
+    this.#running.clear();
+    await Promise.all(running.map(({ machine }) => machine.release()));
+  }
+
+  async #inherit(): Promise<void> {
+    const { home, confinement, log } = this.#parts;
+    const names = await readdir(home.machines);
+    await Promise.all(
+      names
+        .filter((name) => !isTemporaryName(name))
+        .map(async (id) => {
+          const found = await takeOver(id, this.#directory(id), confinement.users, log);
+          if (found.kind === "running") this.#hold(found.adopted);
+          else if (found.kind === "dead") {
+            this.#remains.set(id, { state: HostMachineState.DEAD, manifest: found.manifest });
+          } else {
+            this.#remains.set(id, { state: HostMachineState.STARTING, manifest: undefined });
+          }
+        }),
+    );
+    const kept = [...this.#running.values()].map(({ machine }) => machine.qemu.process.pid);
+    await killStrays([home.machines, home.snapshots], new Set(kept));
+    await home.removeLeftovers();
+  }
+
+  async #start(request: StartMachineRequest, deadline: Deadline): Promise<AdoptedMachine> {
+    const id = request.machineId;
+    const former = this.#starting.get(id);
+    if (former !== undefined) return await former.result;
+    const abort = new AbortController();
+    const signal = anySignal(deadline.signal, abort.signal);
+    const result = this.#parts.starter.start(request, { ...deadline, signal });
+    this.#starting.set(id, { abort, result });
+    try {
+      const adopted = await result;
+      this.#hold(adopted);
+      return adopted;
+    } finally {
+      this.#starting.delete(id);
+    }
+  }
+
+  #hold(adopted: AdoptedMachine): void {
+    const { machine } = adopted;
+    this.#running.set(machine.id, adopted);
+    const { ended } = machine.qemu;
+    const die = () => void this.#died(adopted);
+    if (ended.aborted) die();
+    else ended.addEventListener("abort", die, { once: true });
+  }
+
+  async #died(adopted: AdoptedMachine): Promise<void> {
+    const { machine, manifest } = adopted;
+    // A machine that is being stopped has left the map before its process ends.
+    if (this.#running.get(machine.id) !== adopted) return;
+    this.#running.delete(machine.id);
+    this.#remains.set(machine.id, { state: HostMachineState.DEAD, manifest });
+    await machine.release();
+    const tail = await machine.directory.consoleTail();
+    const err: unknown = machine.qemu.ended.reason;
+    this.#parts.log.warn({ machineId: machine.id, err }, "a machine died");
+    this.#exits.publish(describe(machine.id, HostMachineState.DEAD, manifest, tail));
+  }
+
+  async #stop(id: string): Promise<void> {
+    const { confinement } = this.#parts;
+    const starting = this.#starting.get(id);
+    starting?.abort.abort(new Error("the machine is being stopped"));
+    await starting?.result.catch(() => undefined);
+    const running = this.#running.get(id);
+    const directory = this.#directory(id);
+    this.#running.delete(id);
+    // Until all is gone: whoever asks again goes on here.
+    this.#remains.set(id, { state: HostMachineState.DEAD, manifest: running?.manifest });
+    await running?.machine.release();
+    await running?.machine.qemu.process.kill();
+    const user = running?.machine.user ?? (await this.#userOf(directory));
+    if (running === undefined) await killStrays([directory.path], new Set());
+    await confinement.cgroups.remove(id);
+    await removeTree(directory.path);
+    confinement.users.release(user);
+    this.#remains.delete(id);
+  }
+
+  async #userOf(directory: MachineDirectory) {
+    try {
+      return this.#parts.confinement.users.reserve((await stat(directory.path)).gid);
+    } catch (error) {
+      if (hasCode(error, "ENOENT")) return undefined;
+      throw error;
+    }
+  }
+
+  #directory(id: string): MachineDirectory {
+    return new MachineDirectory(this.#parts.home.machine(id));
+  }
+}
+
+function describe(
+  machineId: string,
+  state: HostMachineState,
+  manifest: MachineManifest | undefined,
+  consoleTail = "",
+): HostMachine {
+  const startedAt = manifest?.startedAt;
+  return create(HostMachineSchema, {
+    machineId,
+    state,
+    consoleTail,
+    ...(startedAt === undefined ? {} : { startedAt }),
+  });
+}
