@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { mkdirSync } from "node:fs";
-import { FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
+import { FileService, ProcessService, PtyService, SystemService } from "@nullspace/proto/agent";
 import { Channel } from "./channel/channel.js";
 import type { Port } from "./channel/port.js";
 import { fileService } from "./file/file-service.js";
@@ -13,6 +13,8 @@ import { GuestHelper } from "./helper/guest-helper.js";
 import { makeHostKeys } from "./system/host-keys.js";
 import { ProcessTable } from "./process/process-table.js";
 import { processService } from "./process/process-service.js";
+import { ptyService } from "./pty/pty-service.js";
+import { PtyTable } from "./pty/pty-table.js";
 import { Http2Endpoint } from "./rpc/http2-endpoint.js";
 import { GuestIdentity } from "./system/guest-identity.js";
 import type { Guest } from "./system/adopt.js";
@@ -57,6 +59,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   if (!sandboxed) separateUserProcesses(helper.pid);
   const users = new UserDatabase(options.defaultUser);
   const table = new ProcessTable(helper, users, state, onDefect);
+  const ptys = new PtyTable(table, users, onDefect);
   const paths = new Paths(() => state.machine.cwd);
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
   const identity = openIdentity(stateFolder, sandboxed);
@@ -76,6 +79,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     router.service(SystemService, system);
     router.service(ProcessService, processService(table));
     router.service(FileService, fileService({ paths, users, uploads }));
+    router.service(PtyService, ptyService(ptys));
   }, onDefect);
   const channel = new Channel({
     port,

@@ -78,6 +78,16 @@ export class GuestProcess {
     return this.#exit !== undefined;
   }
 
+  /** How it ended; undefined until its output is complete. */
+  get exit(): Exit | undefined {
+    return this.#exit;
+  }
+
+  /** The output that is kept, both streams as they came. */
+  get output(): Pick<OutputLog, "start" | "end" | "read"> {
+    return this.#log;
+  }
+
   /** Calls back once, when the process has ended and its output is complete. */
   onEnded(callback: () => void): void {
     this.#onEnded = callback;
@@ -124,6 +134,16 @@ export class GuestProcess {
       this.#readers.delete(reader);
       this.#regulate();
     }
+  }
+
+  /**
+   * Calls back whenever there is more output or the end, until the returned
+   * function is called. Unlike a follower, a watcher never holds the process up.
+   */
+  watch(wake: () => void): () => void {
+    const reader: Reader = { offset: Number.POSITIVE_INFINITY, wake };
+    this.#readers.add(reader);
+    return () => this.#readers.delete(reader);
   }
 
   /** Writes to standard input; resolves when the process has been handed the bytes. */

@@ -5,7 +5,7 @@ import { connect, type Socket } from "node:net";
 import { type Client, createClient } from "@connectrpc/connect";
 import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
+import { FileService, ProcessService, PtyService, SystemService } from "@nullspace/proto/agent";
 import { BOOT_CHANNEL_KEY, MarkerSplitter } from "@nullspace/proto/channel";
 
 /** A host's connection to an agent. */
@@ -15,6 +15,7 @@ export interface Host extends AsyncDisposable {
   system: Client<typeof SystemService>;
   process: Client<typeof ProcessService>;
   file: Client<typeof FileService>;
+  pty: Client<typeof PtyService>;
 }
 
 /** Connects as a host does: key, nonce, then HTTP/2. */
@@ -33,6 +34,7 @@ export async function dial(path: string, key: Uint8Array = BOOT_CHANNEL_KEY): Pr
     system: createClient(SystemService, transport),
     process: createClient(ProcessService, transport),
     file: createClient(FileService, transport),
+    pty: createClient(PtyService, transport),
     [Symbol.asyncDispose]: () => hangUp(socket),
   };
 }
