@@ -12,6 +12,9 @@
 // be handed one (the master side of a terminal cannot be opened through /proc),
 // so the helper keeps the master and carries bytes between it and two pipes.
 //
+// Started with NULLSPACE_ASKPASS in its environment it is no helper but what git
+// and ssh run to ask for a password: it asks the agent, at the socket named there.
+//
 // Protocol, over the Unix stream socket given as argv[1], one client at a time:
 //   client -> helper   frames: u32 length, then NUL-terminated strings: sequence number, verb, arguments
 //   helper -> client   lines:  "ok SEQ [VALUE...]", "error SEQ STEP ERRNO",
@@ -536,7 +539,24 @@ static size_t what_to_poll(struct pollfd **polls, size_t *room, int signals, int
   return count;
 }
 
+// The answer goes to standard output; none at all is a refusal.
+static int ask(const char *path, const char *prompt) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) return 1;
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), answered = 0;
+  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return 1;
+  size_t length = strlen(prompt);
+  if (send(fd, prompt, length, MSG_NOSIGNAL) != (ssize_t)length || shutdown(fd, SHUT_WR) < 0) return 1;
+  char buffer[4096];
+  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) > 0; answered = 1)
+    if (write(1, buffer, n) != n) return 1;
+  return answered ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
+  const char *agent = getenv("NULLSPACE_ASKPASS");
+  if (agent) return ask(agent, argc > 1 ? argv[1] : "");
   // --test: privileged verbs do nothing, and helper and processes end with the client.
   dry_run = argc == 3 && strcmp(argv[2], "--test") == 0;
   if (argc < 2 || (argc == 3 && !dry_run) || argc > 3) {

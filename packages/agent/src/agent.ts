@@ -1,11 +1,21 @@
 import { join } from "node:path";
 import { mkdirSync } from "node:fs";
-import { FileService, ProcessService, PtyService, SystemService } from "@nullspace/proto/agent";
+import {
+  FileService,
+  GitService,
+  ProcessService,
+  PtyService,
+  SystemService,
+} from "@nullspace/proto/agent";
 import { Channel } from "./channel/channel.js";
 import type { Port } from "./channel/port.js";
 import { fileService } from "./file/file-service.js";
 import { Paths } from "./file/paths.js";
 import { Uploads } from "./file/uploads.js";
+import { CredentialDesk } from "./git/credentials.js";
+import { Git } from "./git/git.js";
+import { gitService } from "./git/git-service.js";
+import { GitNetwork } from "./git/network.js";
 import { outliveUserProcesses, separateUserProcesses } from "./guest/protection.js";
 import { StateStore } from "./guest/state.js";
 import { UserDatabase } from "./guest/users.js";
@@ -61,7 +71,16 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const table = new ProcessTable(helper, users, state, onDefect);
   const ptys = new PtyTable(table, users, onDefect);
   const paths = new Paths(() => state.machine.cwd);
+  const git = new Git(table);
+  const desk = new CredentialDesk({
+    table,
+    users,
+    folder: join(stateFolder, "git"),
+    askProgram: options.helperProgram,
+  });
+  const network = new GitNetwork(git, desk, () => state.machine.cwd);
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
+  const checkPath = (path: string) => void paths.target(path);
   const identity = openIdentity(stateFolder, sandboxed);
   const bootIdFile = join(stateFolder, "boot_id");
   const guest: Guest = { helper, identity, state, bootIdFile, rootDisk: "/dev/vda" };
@@ -80,6 +99,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     router.service(ProcessService, processService(table));
     router.service(FileService, fileService({ paths, users, uploads }));
     router.service(PtyService, ptyService(ptys));
+    router.service(GitService, gitService({ git, network, checkPath }));
   }, onDefect);
   const channel = new Channel({
     port,
