@@ -78,9 +78,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     folder: join(stateFolder, "git"),
     askProgram: options.helperProgram,
   });
-  const network = new GitNetwork(git, desk, () => state.machine.cwd);
+  const newFolder = (path: string) => paths.target(path).path;
+  const network = new GitNetwork(git, desk, newFolder);
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
-  const checkPath = (path: string) => void paths.target(path);
   const identity = openIdentity(stateFolder, sandboxed);
   const bootIdFile = join(stateFolder, "boot_id");
   const guest: Guest = { helper, identity, state, bootIdFile, rootDisk: "/dev/vda" };
@@ -99,7 +99,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     router.service(ProcessService, processService(table));
     router.service(FileService, fileService({ paths, users, uploads }));
     router.service(PtyService, ptyService(ptys));
-    router.service(GitService, gitService({ git, network, checkPath }));
+    router.service(GitService, gitService({ git, network, newFolder }));
   }, onDefect);
   const channel = new Channel({
     port,

@@ -24,7 +24,6 @@ const ENV = {
 
 const OPTIONS = [
   "--no-pager",
-  "--literal-pathspecs",
   ...[
     "core.quotePath=false",
     "color.ui=false",
@@ -98,7 +97,7 @@ export class Git {
     const { place, args, options = [], env, readOnly = false, signal } = run;
     const request = create(StartRequestSchema, {
       command: "git",
-      args: [...OPTIONS, ...options, ...args],
+      args: [...OPTIONS, ...(namesPaths(args) ? ["--literal-pathspecs"] : []), ...options, ...args],
       exec: true,
       cwd: place?.path ?? "",
       user: place?.user ?? "",
@@ -140,6 +139,15 @@ export class Git {
     const { stdout } = await this.attempt({ place, args, signal, readOnly: true });
     return stdout.toString().split("\0").filter(Boolean);
   }
+}
+
+/**
+ * Whether a client's paths are among the arguments: they mean themselves, not
+ * patterns. Without any, git's own must go on to be patterns (stash has some).
+ */
+function namesPaths(args: readonly string[]): boolean {
+  const mark = args.indexOf("--");
+  return mark >= 0 && mark < args.length - 1;
 }
 
 function throwIfGone(signal: AbortSignal): void {

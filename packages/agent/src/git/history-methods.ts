@@ -19,7 +19,8 @@ export function historyMethods({ git }: GitServiceOptions): Methods {
         ...(staged ? ["--cached"] : []),
         ...optional("from", from),
         ...optional("to", to),
-        ...["--", ...files],
+        "--",
+        ...files,
       ];
       return { diff: await diff(git, { place, range, contextLines, noPatch, signal }) };
     },

@@ -6,10 +6,9 @@ import { type Progress, withProgress } from "./progress.js";
 type Methods = Pick<ServiceImpl<typeof GitService>, "clone" | "fetch" | "pull" | "push">;
 
 /** Methods that go over the network, and tell how far they are. */
-export function networkMethods({ network, checkPath }: GitServiceOptions): Methods {
+export function networkMethods({ network }: GitServiceOptions): Methods {
   return {
     async *clone(request, { signal }) {
-      if (request.place?.path) checkPath(request.place.path);
       yield* stream((tell) => network.clone(request, tell, signal));
     },
     async *fetch(request, { signal }) {

@@ -1,4 +1,4 @@
-import { basename, resolve } from "node:path";
+import { basename } from "node:path";
 import type { GitCredentials, GitPlace } from "@nullspace/proto/agent";
 import type {
   GitServiceCloneRequest,
@@ -26,27 +26,30 @@ interface RemoteRun {
 export class GitNetwork {
   readonly #git: Git;
   readonly #desk: CredentialDesk;
-  /** The folder that relative paths start at. */
-  readonly #cwd: () => string;
+  readonly #newFolder: (path: string) => string;
 
-  constructor(git: Git, desk: CredentialDesk, cwd: () => string) {
+  /** @param newFolder the absolute path of a folder to be made; throws where nobody may write. */
+  constructor(git: Git, desk: CredentialDesk, newFolder: (path: string) => string) {
     this.#git = git;
     this.#desk = desk;
-    this.#cwd = cwd;
+    this.#newFolder = newFolder;
   }
 
   async clone(request: GitServiceCloneRequest, tell: Tell, signal: AbortSignal) {
     const { place, branch, depth, recurseSubmodules, bare, credentials } = request;
     const url = repositoryUrl(request.url);
-    const path = resolve(this.#cwd(), place?.path || folderOf(url, bare));
+    const path = this.#newFolder(place?.path || folderOf(url, bare));
     const args = [
-      ...["clone", "--progress"],
+      "clone",
+      "--progress",
       ...(branch === "" ? [] : ["--branch", argument("branch", branch)]),
       ...(depth === 0 ? [] : ["--depth", String(depth)]),
       ...(recurseSubmodules ? ["--recurse-submodules"] : []),
       ...(depth !== 0 && recurseSubmodules ? ["--shallow-submodules"] : []),
       ...(bare ? ["--bare"] : []),
-      ...["--", url, path],
+      "--",
+      url,
+      path,
     ];
     const outside = withPath(place, "/");
     const urls = [url, ...(await this.#lookUp(outside, ["ls-remote", "--get-url", url], signal))];
@@ -60,7 +63,8 @@ export class GitNetwork {
     // Refs can only be named after the remote.
     const from = names.length > 0 ? remote || "origin" : remote;
     const args = [
-      ...["fetch", "--progress"],
+      "fetch",
+      "--progress",
       ...(prune ? ["--prune"] : []),
       ...(tags ? ["--tags"] : []),
       ...(depth === 0 ? [] : ["--depth", String(depth)]),
@@ -77,7 +81,9 @@ export class GitNetwork {
     const { place, remote, branch, rebase, fastForwardOnly, credentials } = request;
     const from = branch === "" ? remote : remote || "origin";
     const args = [
-      ...["pull", "--progress", rebase ? "--rebase" : "--no-rebase"],
+      "pull",
+      "--progress",
+      rebase ? "--rebase" : "--no-rebase",
       ...(fastForwardOnly ? ["--ff-only"] : []),
       ...optional("remote", from),
       ...optional("branch", branch),
@@ -94,7 +100,9 @@ export class GitNetwork {
     const needsRefs = refs.length === 0 && !tags;
     const { branch } = needsRefs ? await head(this.#git, place, signal) : { branch: "" };
     const args = [
-      ...["push", "--porcelain", "--progress"],
+      "push",
+      "--porcelain",
+      "--progress",
       ...(forceWithLease ? ["--force-with-lease"] : []),
       ...(force ? ["--force"] : []),
       ...(setUpstream ? ["--set-upstream"] : []),
@@ -152,13 +160,11 @@ export class GitNetwork {
   }
 
   async #refs(place: GitPlace | undefined, signal: AbortSignal): Promise<Map<string, string>> {
-    const args = ["for-each-ref", "--format=%(refname) %(objectname)"];
+    const args = ["for-each-ref", "--format=%(refname) %(objectname) %(symref)"];
     const text = await this.#git.line({ place, args, signal, readOnly: true });
+    const refs = text.split("\n").map((line) => line.split(" "));
     return new Map(
-      text.split("\n").map((line) => {
-        const [name = "", sha = ""] = line.split(" ");
-        return [name, sha];
-      }),
+      refs.flatMap(([name = "", sha = "", symref]) => (symref === "" ? [[name, sha]] : [])),
     );
   }
 }

@@ -5,6 +5,6 @@ import type { GitNetwork } from "./network.js";
 export interface GitServiceOptions {
   git: Git;
   network: GitNetwork;
-  /** Throws for folders that nobody may write to. */
-  checkPath: (path: string) => void;
+  /** The absolute path of a folder to be made; throws where nobody may write. */
+  newFolder: (path: string) => string;
 }

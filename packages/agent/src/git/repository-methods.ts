@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { GitOperation, type GitService } from "@nullspace/proto/agent";
-import { argument, optional, repositoryUrl } from "./arguments.js";
+import { argument, repositoryUrl } from "./arguments.js";
+import { withPath } from "./network.js";
 import type { GitServiceOptions } from "./options.js";
 import { scrubUrls } from "./scrub.js";
 import { parseStatus } from "./status.js";
@@ -27,18 +28,16 @@ const NO_SUCH_NAME = 1;
 const NOTHING_TO_UNSET = 5;
 
 /** Methods about the repository as a whole. */
-export function repositoryMethods({ git, checkPath }: GitServiceOptions): Methods {
+export function repositoryMethods({ git, newFolder }: GitServiceOptions): Methods {
   return {
     async init({ place, initialBranch, bare }, { signal }) {
-      if (place?.path) checkPath(place.path);
+      const path = newFolder(place?.path || ".");
       const branch = argument("branch", initialBranch || "main");
-      const args = ["init", `--initial-branch=${branch}`, ...(bare ? ["--bare"] : [])];
-      // The folder may not be there: git makes it, when it is named.
-      const path = place?.path ?? "";
-      const from = place && { ...place, path: "" };
-      await git.run({ place: from, args: [...args, ...optional("path", path)], signal });
-      const find = ["rev-parse", bare ? "--absolute-git-dir" : "--show-toplevel"];
-      return { path: await git.line({ place, args: find, signal, readOnly: true }) };
+      const options = [`--initial-branch=${branch}`, ...(bare ? ["--bare"] : [])];
+      // The folder may not be there yet, so git is not run in it.
+      const outside = withPath(place, "/");
+      await git.run({ place: outside, args: ["init", ...options, "--", path], signal });
+      return { path };
     },
 
     async status({ place, ignored }, { signal }) {

@@ -121,7 +121,9 @@ describe("a terminal", () => {
       await session.exit(signal);
     }
     const failing = { command: "/no/such", exec: true, cwd: "/" };
-    await expect(ptys.create(create(PtyServiceCreateRequestSchema, failing))).rejects.toThrow();
+    await expect(ptys.create(create(PtyServiceCreateRequestSchema, failing))).rejects.toThrow(
+      /cannot run/,
+    );
     await expect.poll(count).toBe(before);
     expect(ptys.list()).toHaveLength(16);
   });

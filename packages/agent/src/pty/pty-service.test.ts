@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { Code } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorReason } from "@nullspace/proto";
 import type { PtyServiceConnectResponse } from "@nullspace/proto/agent";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -143,7 +143,7 @@ describe("a session", () => {
     const before = new Viewer(id, {}, first);
     await before.shows("two");
     await first[Symbol.asyncDispose]();
-    await expect(before.ended).rejects.toThrow();
+    await expect(before.ended).rejects.toThrow(ConnectError);
     await using second = await other.dial();
     const after = new Viewer(id, {}, second);
     await after.shows("two");
@@ -306,7 +306,9 @@ describe("input", () => {
     const all = Array.from({ length: 60 }, (_, i) => i + 1);
     await Promise.all([...all.toReversed(), ...all].map(send));
     const expected = createHash("sha256").update(all.map((i) => `line ${i}\n`).join(""));
-    await viewer.shows(expected.digest("hex"));
+    const digest = expected.digest("hex");
+    await viewer.shows(digest);
+    expect(viewer.terminal.text).toContain(digest);
     await kill(id);
   });
 

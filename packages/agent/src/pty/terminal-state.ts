@@ -48,9 +48,9 @@ export class TerminalState {
     const csi = (id: Parameters<typeof parser.registerCsiHandler>[0], see: (p: number[]) => void) =>
       parser.registerCsiHandler(id, (params) => watch(() => see(params.map(first))));
     csi({ final: "r" }, ([top = 0, bottom = 0]) => this.#setRegion(top, bottom));
-    csi({ prefix: "?", final: "h" }, (modes) => modes.forEach((mode) => this.#setMode(mode, true)));
-    csi({ prefix: "?", final: "l" }, (modes) =>
-      modes.forEach((mode) => this.#setMode(mode, false)),
+    csi({ prefix: "?", final: "h" }, (given) => given.forEach((mode) => this.#setMode(mode, true)));
+    csi({ prefix: "?", final: "l" }, (given) =>
+      given.forEach((mode) => this.#setMode(mode, false)),
     );
     csi({ intermediates: " ", final: "q" }, ([style = 0]) => (this.#cursorStyle = style));
     csi({ intermediates: "!", final: "p" }, () => this.#reset());
