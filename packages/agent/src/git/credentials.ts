@@ -61,6 +61,7 @@ export class CredentialDesk {
         return this.#openPassword(given.value, place, urls);
       case "sshKey":
         return this.#openKey(given.value, place);
+      case undefined:
       default:
         return {
           env: { GIT_SSH_COMMAND: sshCommand() },

@@ -377,11 +377,12 @@ function named() {
 }
 
 function config(values: Record<string, string>): Record<string, string> {
-  const entries = Object.entries(values).flatMap(([key, value], i) => [
+  const names = Object.entries(values).flatMap(([key, value], i): [string, string][] => [
     [`GIT_CONFIG_KEY_${i}`, key],
     [`GIT_CONFIG_VALUE_${i}`, value],
   ]);
-  return { GIT_CONFIG_COUNT: String(Object.keys(values).length), ...Object.fromEntries(entries) };
+  const entries = new Map([["GIT_CONFIG_COUNT", String(Object.keys(values).length)], ...names]);
+  return Object.fromEntries<string>(entries);
 }
 
 async function drain(stream: AsyncIterable<unknown>): Promise<void> {

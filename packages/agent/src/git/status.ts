@@ -75,6 +75,7 @@ function readHeader(status: Status, field: string): void {
     case "stash":
       status.stashes = Number(value);
       break;
+    case undefined:
     default:
       break;
   }

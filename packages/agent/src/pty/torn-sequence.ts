@@ -91,6 +91,7 @@ export class TornSequence {
       case "osc":
         if (byte === BEL) this.#state = "ground";
         return false;
+      case "string":
       default:
         return false;
     }
