@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmodSync, chownSync, mkdirSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, rmSync } from "node:fs";
 import { rm, writeFile } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
@@ -20,6 +20,9 @@ import { invalid } from "./arguments.js";
 import { type Scrub, scrubberOf, scrubberOfKey, scrubUrls } from "./scrub.js";
 
 const MOST_PROMPT = 4096;
+
+/** An ssh-agent that outlives a crash of this agent forgets its key after so long. */
+const KEY_SECONDS = "3600";
 
 export interface CredentialOptions {
   table: ProcessTable;
@@ -43,6 +46,8 @@ export class CredentialDesk {
 
   constructor(options: CredentialOptions) {
     this.#options = options;
+    // What an agent that crashed has left there.
+    rmSync(options.folder, { recursive: true, force: true });
   }
 
   /**
@@ -64,7 +69,7 @@ export class CredentialDesk {
       case undefined:
       default:
         return {
-          env: { GIT_SSH_COMMAND: sshCommand() },
+          env: {},
           options: [],
           scrub: scrubUrls,
           [Symbol.asyncDispose]: async () => {},
@@ -132,7 +137,7 @@ export class CredentialDesk {
         DISPLAY: "none",
         NULLSPACE_ASKPASS: asking,
       };
-      const adding = await this.#start(place, "ssh-add", ["-q", "-"], env);
+      const adding = await this.#start(place, "ssh-add", ["-q", "-t", KEY_SECONDS, "-"], env);
       await adding.sendInput(Buffer.from(`${privateKey.replaceAll("\r\n", "\n").trim()}\n`));
       adding.closeInput();
       if ((await exitOf(adding)) !== 0) {
@@ -145,7 +150,7 @@ export class CredentialDesk {
       return {
         env: {
           SSH_AUTH_SOCK: socket,
-          GIT_SSH_COMMAND: sshCommand(knownHosts === "" ? undefined : hosts, "none"),
+          GIT_SSH_COMMAND: sshCommand(knownHosts === "" ? undefined : hosts),
         },
         options: [],
         scrub: scrubberOfKey(privateKey, passphrase),
@@ -219,11 +224,11 @@ function originOf(url: string): string {
   return parsed === null ? url : `${parsed.protocol}//${parsed.host}`;
 }
 
-/** Never asks anything; hosts are believed as the user's ssh does, or those of a file only. */
-function sshCommand(knownHosts?: string, identity?: string): string {
+/** Never asks anything, shows no other key; without a file of hosts, new ones are believed once. */
+function sshCommand(knownHosts: string | undefined): string {
   const options = [
     "BatchMode=yes",
-    ...(identity === undefined ? [] : [`IdentityFile=${identity}`]),
+    "IdentityFile=none",
     ...(knownHosts === undefined
       ? ["StrictHostKeyChecking=accept-new"]
       : ["StrictHostKeyChecking=yes", `UserKnownHostsFile=${knownHosts}`]),

@@ -68,7 +68,7 @@ export class GitNetwork {
       ...(prune ? ["--prune"] : []),
       ...(tags ? ["--tags"] : []),
       ...(depth === 0 ? [] : ["--depth", String(depth)]),
-      ...optional("remote", from),
+      ...remoteOf(from),
       ...names,
     ];
     const urls = await this.#urls(place, remote, signal);
@@ -85,7 +85,7 @@ export class GitNetwork {
       "--progress",
       rebase ? "--rebase" : "--no-rebase",
       ...(fastForwardOnly ? ["--ff-only"] : []),
-      ...optional("remote", from),
+      ...remoteOf(from),
       ...optional("branch", branch),
     ];
     const urls = await this.#urls(place, remote, signal);
@@ -108,7 +108,7 @@ export class GitNetwork {
       ...(setUpstream ? ["--set-upstream"] : []),
       ...(tags ? ["--tags"] : []),
       ...(request.delete ? ["--delete"] : []),
-      argument("remote", remote || (await this.#pushRemote(place, branch, signal))),
+      repositoryUrl(remote || (await this.#pushRemote(place, branch, signal))),
       ...(refs.length > 0 ? refs : needsRefs ? [branch || "HEAD"] : []),
     ];
     const urls = await this.#urls(place, remote, signal);
@@ -127,7 +127,7 @@ export class GitNetwork {
 
   /** Every URL that a remote may mean, after git's own rewriting of URLs. */
   async #urls(place: GitPlace | undefined, remote: string, signal: AbortSignal): Promise<string[]> {
-    const name = optional("remote", remote);
+    const name = remoteOf(remote);
     const push = ["remote", "get-url", "--push", "--all", ...(name.length > 0 ? name : ["origin"])];
     const found = await Promise.all([
       this.#lookUp(place, ["ls-remote", "--get-url", ...name], signal),
@@ -187,6 +187,11 @@ export function withPath(place: GitPlace | undefined, path: string): GitPlace {
     user: place?.user ?? "",
     envs: place?.envs ?? {},
   };
+}
+
+/** The name or URL of a remote, or none. */
+function remoteOf(remote: string): string[] {
+  return remote === "" ? [] : [repositoryUrl(remote)];
 }
 
 function folderOf(url: string, bare: boolean): string {

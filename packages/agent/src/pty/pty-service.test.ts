@@ -209,6 +209,16 @@ describe("a session", () => {
     );
   });
 
+  test.runIf(process.getuid?.() === 0)("belongs to the user it runs as", async () => {
+    const viewer = new Viewer(
+      await open("id -un; stat -c %U:%a $(tty); echo to the terminal > /dev/tty", {
+        user: "nobody",
+      }),
+    );
+    await viewer.ended;
+    expect(viewer.terminal.text).toBe("nobody\nnobody:620\nto the terminal");
+  });
+
   test("is made once, however often the call is made", async () => {
     const calls = [1, 2].map(() => open("exec sleep 1000", { idempotencyKey: "key" }));
     const [first, second] = await Promise.all(calls);
@@ -290,6 +300,19 @@ describe("viewers", () => {
     await kill(id);
   }, 60_000);
 });
+
+test("a program that floods its terminal does not grow the agent", async () => {
+  const id = await open("yes 'a line of some length that repeats for ever'");
+  new Viewer(id);
+  const written = async () =>
+    Number((await host.pty.list({})).sessions.find((s) => s.sessionId === id)?.outputBytes);
+  await expect.poll(written, { timeout: 20_000 }).toBeGreaterThan(5_000_000);
+  const before = process.memoryUsage.rss();
+  await expect.poll(written, { timeout: 30_000 }).toBeGreaterThan(25_000_000);
+  // Agent and viewer share this process.
+  expect(process.memoryUsage.rss() - before).toBeLessThan(150 << 20);
+  await kill(id);
+}, 60_000);
 
 describe("input", () => {
   test("is taken in its order, whatever the order of arrival, and once", async () => {

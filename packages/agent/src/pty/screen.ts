@@ -15,8 +15,6 @@ const SCROLLBACK_LINES = 1000;
 /** Puts any terminal into the state of a new one. */
 const RESET = "\x1bc";
 
-const ENTER_ALTERNATE = "\x1b[?1049h\x1b[H";
-
 /** What a terminal shows: follows a program's output, and paints it anew for whoever joins. */
 export class Screen {
   readonly #terminal: Terminal;
@@ -70,8 +68,7 @@ export class Screen {
     const { normal, alternate, active } = this.#terminal.buffer;
     const parts = [RESET, paintLines(this.#terminal, normal)];
     if (active === alternate) {
-      parts.push(this.#state.moveCursor(normal), ENTER_ALTERNATE);
-      parts.push(paintLines(this.#terminal, alternate));
+      parts.push(this.#state.enterAlternate(), paintLines(this.#terminal, alternate));
     }
     parts.push(this.#state.restore());
     return Buffer.concat([Buffer.from(parts.join("")), this.#torn.bytes]);

@@ -20,6 +20,8 @@ const MOUSE_ENCODINGS = [1005, 1006, 1015, 1016];
 /** What a terminal saves with its cursor. */
 interface SavedCursor extends Position {
   lineDrawing: boolean;
+  /** What makes characters look as they did then. */
+  look: string;
 }
 
 /**
@@ -81,7 +83,8 @@ export class TerminalState {
     // Before the modes: one of them counts rows from the top of the region.
     const { originMode } = this.#terminal.modes;
     if (originMode) parts.push("\x1b[?6h");
-    parts.push(this.moveCursor(active, originMode ? (region?.top ?? 1) - 1 : 0));
+    parts.push(this.#moveTo(active, originMode ? (region?.top ?? 1) - 1 : 0));
+    parts.push(lookOf(this.#terminal));
     if (this.#title !== "") parts.push(`\x1b]2;${printable(this.#title)}\x07`);
     if (this.#cursorStyle !== 0) parts.push(`\x1b[${this.#cursorStyle} q`);
     parts.push(...modes(this.#terminal.modes));
@@ -91,23 +94,29 @@ export class TerminalState {
     return parts.join("");
   }
 
+  /** What leads from the normal screen to an empty alternate one, and back to where it came from. */
+  enterAlternate(): string {
+    const { normal } = this.#terminal.buffer;
+    const look = this.#saved.get("normal")?.look ?? "";
+    // The colour of the moment would fill the screen.
+    return `${this.#moveTo(normal, 0)}${look}\x1b[?1049h\x1b[0m\x1b[2J\x1b[H`;
+  }
+
   /**
    * What puts the cursor where it is in a buffer, even when it waits behind the
-   * last column for the next character, and makes that look as it would.
+   * last column for the next character.
    */
-  moveCursor(buffer: IBuffer, originY = 0): string {
+  #moveTo(buffer: IBuffer, originY: number): string {
     const { cols } = this.#terminal;
-    const next = nextLook(this.#terminal);
-    const look = next === undefined || isPlain(next) ? "" : sequenceOf(next);
     const y = buffer.cursorY - originY;
-    if (buffer.cursorX < cols) return moveTo({ x: buffer.cursorX, y }) + look;
+    if (buffer.cursorX < cols) return moveTo({ x: buffer.cursorX, y });
     const line = buffer.getLine(buffer.baseY + buffer.cursorY);
     const last = line?.getCell(cols - 1);
     const isSecondHalf = last?.getWidth() === 0;
     const cell = isSecondHalf ? line?.getCell(cols - 2) : last;
     const place = moveTo({ x: isSecondHalf ? cols - 2 : cols - 1, y });
-    if (cell === undefined) return place + look;
-    return `${place}${sequenceOf(cell)}${cell.getChars() || " "}\x1b[0m${look}`;
+    if (cell === undefined) return place;
+    return `${place}${sequenceOf(cell)}${cell.getChars() || " "}\x1b[0m`;
   }
 
   #setRegion(top: number, bottom: number): void {
@@ -134,7 +143,8 @@ export class TerminalState {
   #save(): void {
     const { type, cursorX, cursorY } = this.#terminal.buffer.active;
     const x = Math.min(cursorX, this.#terminal.cols - 1);
-    this.#saved.set(type, { x, y: cursorY, lineDrawing: this.#lineDrawing });
+    const look = lookOf(this.#terminal);
+    this.#saved.set(type, { x, y: cursorY, lineDrawing: this.#lineDrawing, look });
   }
 
   #restoreSaved(): void {
@@ -166,6 +176,17 @@ function modes(on: IModes): string[] {
     MOUSE_TRACKING[on.mouseTrackingMode],
   ];
   return sequences.filter(Boolean).map((sequence) => `\x1b[${sequence}`);
+}
+
+/** What makes the next character look as it would. */
+function lookOf(terminal: Terminal): string {
+  const next = nextLook(terminal);
+  return next === undefined || isPlain(next) ? "" : sequenceOf(next);
+}
+
+/** What saves the cursor with all that goes with it, and is plain again afterwards. */
+function saveAs({ look, lineDrawing }: SavedCursor): string {
+  return lineDrawing ? `${look}\x1b(0\x1b7\x1b(B\x1b[0m` : `${look}\x1b7\x1b[0m`;
 }
 
 function first(param: number | number[]): number {
