@@ -77,8 +77,7 @@ export class TerminalState {
     const saved = this.#saved.get(active.type);
     const region = this.#regions.get(active.type);
     const parts = [];
-    if (saved !== undefined)
-      parts.push(moveTo(saved), saved.lineDrawing ? "\x1b(0\x1b7\x1b(B" : "\x1b7");
+    if (saved !== undefined) parts.push(moveTo(saved), saveAs(saved));
     if (region !== undefined) parts.push(`\x1b[${region.top};${region.bottom}r`);
     // Before the modes: one of them counts rows from the top of the region.
     const { originMode } = this.#terminal.modes;
