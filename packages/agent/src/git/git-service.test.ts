@@ -393,3 +393,11 @@ test("a folder that is reserved is made no repository", async () => {
   const call = host.git.init({ place: { path: "/workspace/.nullspace/x" } });
   expect(await reasonOf(call)).toBe(ErrorReason.RESERVED_PATH);
 });
+
+test("git is not among the processes that clients are told of, nor pushes them out", async () => {
+  const events = host.process.start({ command: "exit 5", cwd: "/" });
+  await drain(events);
+  for (let i = 0; i < 40; i++) await status();
+  const { processes } = await host.process.list({});
+  expect(processes.map(({ command, exit }) => [command, exit?.exitCode])).toEqual([["exit 5", 5]]);
+});

@@ -187,7 +187,9 @@ export class ProcessTable {
     this.#processes.set(pid, process);
     process.onEnded(() => {
       tell("release");
-      this.#forgetOldest();
+      // What the agent started for itself must not push a client's processes out of the list.
+      if (!this.#unlisted.has(process)) this.#forgetOldest();
+      else if (this.#processes.get(pid) === process) this.#processes.delete(pid);
     });
     return process;
   }

@@ -191,15 +191,22 @@ export class PtySession {
 
   /** Resolves with the end of the program, or when the signal aborts. */
   async exit(signal: AbortSignal) {
-    while (this.#process.exit === undefined) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const unwatch = this.#process.watch(resolve);
-      signal.addEventListener("abort", () => resolve(), { once: true });
-      await promise;
+    let wake = () => {};
+    const onChange = () => wake();
+    const unwatch = this.#process.watch(onChange);
+    signal.addEventListener("abort", onChange);
+    try {
+      while (this.#process.exit === undefined) {
+        signal.throwIfAborted();
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+      return this.#process.exit;
+    } finally {
       unwatch();
-      signal.throwIfAborted();
+      signal.removeEventListener("abort", onChange);
     }
-    return this.#process.exit;
   }
 
   /**
