@@ -43,6 +43,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -225,6 +226,11 @@ static int make_terminal(struct child *c, struct spawn *s, const char *size) {
   if ((t->slave = ioctl(t->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) return -1;
   if (geteuid() == 0 && (fchown(t->slave, s->uid, -1) < 0 || fchmod(t->slave, 0620) < 0)) return -1;
   if (set_size(t->master, size, rows + 1) < 0) return -1;
+  // Else the erase key takes one byte of a character away, not the character.
+  struct termios modes;
+  if (tcgetattr(t->slave, &modes) < 0) return -1;
+  modes.c_iflag |= IUTF8;
+  if (tcsetattr(t->slave, TCSANOW, &modes) < 0) return -1;
   if (pipe2(in, O_CLOEXEC) < 0) return -1;
   t->in.from = in[0], c->fds[0] = in[1];
   if (pipe2(out, O_CLOEXEC) < 0) return -1;

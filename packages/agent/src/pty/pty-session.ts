@@ -35,7 +35,8 @@ export class PtySession {
   readonly #screen: Screen;
   readonly #setSize: (size: Size) => Promise<void>;
   readonly #input: InputOrder;
-  readonly #viewers = new Set<View>();
+  /** Each with what wakes it. */
+  readonly #viewers = new Map<View, () => void>();
   /** The screen shows all output before this. */
   #shown = 0;
   #size: Size;
@@ -114,7 +115,7 @@ export class PtySession {
     const onChange = () => wake();
     const unwatch = this.#process.watch(onChange);
     signal.addEventListener("abort", onChange);
-    this.#viewers.add(view);
+    this.#viewers.set(view, onChange);
     try {
       const { output } = this.#process;
       let at = view.offset;
@@ -183,6 +184,7 @@ export class PtySession {
       this.#screen.resize(size);
       this.#size = size;
       this.#sizeOffset = this.#shown;
+      for (const wake of this.#viewers.values()) wake();
       return true;
     });
     if (!changed) return;
@@ -231,7 +233,7 @@ export class PtySession {
 
   /** What a program asks its terminal, the viewers' terminals answer; ours does while there are none. */
   #answer(reply: string): void {
-    for (const { answersQueries } of this.#viewers) if (answersQueries) return;
+    for (const { answersQueries } of this.#viewers.keys()) if (answersQueries) return;
     // It may have asked and ended.
     this.#type(Buffer.from(reply)).catch(() => {});
   }
