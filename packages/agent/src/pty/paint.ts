@@ -9,10 +9,12 @@ import { isPlain, sequenceOf } from "./look.js";
  */
 export function paintLines(terminal: Terminal, buffer: IBuffer): string {
   const parts: string[] = [];
+  // One object for all cells: there are many.
+  const scratch = buffer.getNullCell();
   for (let y = 0; y < buffer.length; y++) {
     const line = buffer.getLine(y);
     if (line === undefined) continue;
-    parts.push(paintLine(terminal, line));
+    parts.push(paintLine(terminal, line, scratch));
     if (y === buffer.length - 1) break;
     // A line that fills its row runs on into the next by itself, as it did first.
     if (!runsOn(terminal, line, buffer.getLine(y + 1))) parts.push("\r\n");
@@ -20,12 +22,12 @@ export function paintLines(terminal: Terminal, buffer: IBuffer): string {
   return parts.join("");
 }
 
-function paintLine(terminal: Terminal, line: IBufferLine): string {
+function paintLine(terminal: Terminal, line: IBufferLine, scratch: IBufferCell): string {
   let text = "";
   let look = "";
   let gap = 0;
   for (let x = 0; x < terminal.cols; x++) {
-    const cell = line.getCell(x);
+    const cell = line.getCell(x, scratch);
     // The second half of a wide character.
     if (cell === undefined || cell.getWidth() === 0) continue;
     if (isEmpty(cell)) {

@@ -9,8 +9,9 @@ export interface Size {
   rows: number;
 }
 
-/** Lines that have scrolled off the top and are painted with the screen. */
-const SCROLLBACK_LINES = 1000;
+/** Lines that have scrolled off the top and are painted with the screen; fewer of wide ones. */
+const MOST_LINES = 1000;
+const MOST_CELLS = 160_000;
 
 /** Puts any terminal into the state of a new one. */
 const RESET = "\x1bc";
@@ -33,7 +34,7 @@ export class Screen {
     const terminal = new headless.Terminal({
       cols,
       rows,
-      scrollback: SCROLLBACK_LINES,
+      scrollback: scrollbackOf(cols),
       allowProposedApi: true,
       logLevel: "off",
     });
@@ -56,6 +57,7 @@ export class Screen {
 
   /** Between two writes only. */
   resize({ cols, rows }: Size): void {
+    this.#terminal.options.scrollback = scrollbackOf(cols);
     this.#terminal.resize(cols, rows);
   }
 
@@ -77,4 +79,8 @@ export class Screen {
   [Symbol.dispose](): void {
     this.#terminal.dispose();
   }
+}
+
+function scrollbackOf(cols: number): number {
+  return Math.min(MOST_LINES, Math.floor(MOST_CELLS / cols));
 }
