@@ -1,7 +1,7 @@
 import { createTransport } from "#transport";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import { KeyService, MACHINE_ID_HEADER, MachineService } from "@nullspace/proto";
-import { FileService, ProcessService } from "@nullspace/proto/agent";
+import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
 import { type CallOptions, CallScope, DEFAULT_TIMEOUT_MS } from "./call.js";
 import type { Configuration } from "./configuration.js";
 import { toNullspaceError } from "./error-mapping.js";
@@ -34,6 +34,8 @@ export class Connection {
   readonly keys: Client<typeof KeyService>;
   readonly processes: Client<typeof ProcessService>;
   readonly files: Client<typeof FileService>;
+  readonly ptys: Client<typeof PtyService>;
+  readonly git: Client<typeof GitService>;
   readonly #closeTransport: () => void;
   readonly #closed = new AbortController();
 
@@ -52,6 +54,8 @@ export class Connection {
     this.keys = createClient(KeyService, transport);
     this.processes = createClient(ProcessService, transport);
     this.files = createClient(FileService, transport);
+    this.ptys = createClient(PtyService, transport);
+    this.git = createClient(GitService, transport);
   }
 
   /** Makes a call with one answer. */
@@ -128,6 +132,14 @@ export class AgentConnection {
 
   get files(): Client<typeof FileService> {
     return this.#connection.files;
+  }
+
+  get ptys(): Client<typeof PtyService> {
+    return this.#connection.ptys;
+  }
+
+  get git(): Client<typeof GitService> {
+    return this.#connection.git;
   }
 
   /** See {@link Connection.unary}. */

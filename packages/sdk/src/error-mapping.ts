@@ -12,6 +12,7 @@ import {
   ConflictError,
   type ErrorCode,
   type ErrorReason,
+  GitError,
   InternalError,
   InvalidArgumentError,
   NotFoundError,
@@ -139,7 +140,7 @@ export function toNullspaceError(error: unknown, signal?: AbortSignal): Nullspac
   }
   const rule = RULES[failure.code];
   const reason = reasonOf(info) ?? rule.reason;
-  const ErrorClass = reason === "SNAPSHOT_INCOMPATIBLE" ? SnapshotIncompatibleError : rule.class;
+  const ErrorClass = classOf(reason) ?? rule.class;
   return new ErrorClass(failure.rawMessage, {
     code: rule.code,
     reason,
@@ -149,6 +150,12 @@ export function toNullspaceError(error: unknown, signal?: AbortSignal): Nullspac
     requestId,
     cause: failure,
   });
+}
+
+/** The class of reasons that have one of their own, whatever their code. */
+function classOf(reason: ErrorReason): ErrorClass | undefined {
+  if (reason === "SNAPSHOT_INCOMPATIBLE") return SnapshotIncompatibleError;
+  return reason.startsWith("GIT_") ? GitError : undefined;
 }
 
 function ruleWithoutInfo(failure: ConnectError, signal: AbortSignal | undefined): CodeRule {

@@ -170,6 +170,34 @@ export class InternalError extends NullspaceError {
   override readonly name: string = "InternalError";
 }
 
+/** Git failed in the machine; `reason` tells why, as far as git says it. */
+export class GitError extends NullspaceError {
+  protected static override readonly usual = usual("failed_precondition", "GIT_FAILED");
+  override readonly name: string = "GitError";
+  /** As "git push". */
+  readonly command: string;
+  /** Git's exit code; undefined where git was not run. */
+  readonly exitCode: number | undefined;
+  /** The end of what git said, without secrets. */
+  readonly stderr: string;
+  /** Paths that are in conflict, of `GIT_CONFLICT`. */
+  readonly conflicts: readonly string[];
+
+  constructor(message: string, options: NullspaceErrorOptions = {}) {
+    super(message, options);
+    const { command = "git", exit_code: code, stderr = "", conflicts } = this.details;
+    this.command = command;
+    this.exitCode = code === undefined ? undefined : Number(code);
+    this.stderr = stderr;
+    this.conflicts = conflicts === undefined ? [] : stringsOf(conflicts);
+  }
+}
+
+function stringsOf(json: string): string[] {
+  const parsed: unknown = JSON.parse(json);
+  return Array.isArray(parsed) ? parsed.filter((one) => typeof one === "string") : [];
+}
+
 /** A command did not end with exit code 0; thrown by {@link CommandResult.orThrow} only. */
 export class CommandError extends NullspaceError {
   override readonly name: string = "CommandError";

@@ -39,6 +39,9 @@ export type {
   WriteOptions,
 } from "./files/options.js";
 export type { FileWatch } from "./files/watch.js";
+export type { Git } from "./git/git.js";
+export type * from "./git/options.js";
+export type * from "./git/results.js";
 export type { ApiKey, CreatedApiKey, Keys, ListKeysOptions } from "./keys.js";
 export { Machine } from "./machine.js";
 export type { MachineField, MachineInfo, MachineState, TimeoutAction } from "./machine-info.js";
@@ -53,6 +56,16 @@ export type {
 export type { Machines } from "./machines.js";
 export { Nullspace } from "./nullspace.js";
 export type { Page, PagePromise } from "./page.js";
+export type {
+  ConnectPtyOptions,
+  CreatePtyOptions,
+  PtyExit,
+  PtyInfo,
+  PtyOutput,
+  PtySize,
+} from "./pty/options.js";
+export type { Pty } from "./pty/pty.js";
+export type { PtySession } from "./pty/session.js";
 export type {
   DownloadDirOptions,
   DownloadFileOptions,

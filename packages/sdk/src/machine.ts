@@ -6,6 +6,7 @@ import { AgentConnection, type Connection } from "./connection.js";
 import { defaultConnection } from "./default-connection.js";
 import { ConflictError } from "./errors.js";
 import { Files } from "./files/files.js";
+import { Git } from "./git/git.js";
 import { MachineCalls } from "./machine-calls.js";
 import type { MachineField, MachineInfo } from "./machine-info.js";
 import type {
@@ -17,6 +18,7 @@ import type {
   SetTimeoutOptions,
 } from "./machine-options.js";
 import type { PagePromise } from "./page.js";
+import { Pty } from "./pty/pty.js";
 
 /**
  * A real Linux VM with its own kernel.
@@ -41,6 +43,10 @@ export class Machine implements AsyncDisposable {
   readonly commands: Commands;
   /** Reads and writes the machine's files. */
   readonly files: Files;
+  /** Git repositories in the machine. */
+  readonly git: Git;
+  /** Terminal sessions. */
+  readonly pty: Pty;
   readonly #calls: MachineCalls;
 
   /** @internal Use {@link Machine.create} or {@link Machine.connect}. */
@@ -50,6 +56,8 @@ export class Machine implements AsyncDisposable {
     this.receipt = receipt;
     this.commands = new Commands(agent);
     this.files = new Files(agent);
+    this.git = new Git(agent);
+    this.pty = new Pty(agent);
     this.#calls = new MachineCalls(connection);
   }
 

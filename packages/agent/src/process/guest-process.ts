@@ -59,6 +59,7 @@ export class GuestProcess {
   readonly #stdio: Stdio;
   readonly #log = new OutputLog();
   readonly #readers = new Set<Reader>();
+  readonly #watchers = new Set<Pick<Reader, "wake">>();
   /** Readers whose connection broke, which may come back. */
   readonly #lost = new Map<Reader, NodeJS.Timeout>();
   /** The agent that knew the output so far has crashed: offsets begin anew. */
@@ -84,6 +85,16 @@ export class GuestProcess {
 
   get exited(): boolean {
     return this.#exit !== undefined;
+  }
+
+  /** How it ended; undefined until its output is complete. */
+  get exit(): Exit | undefined {
+    return this.#exit;
+  }
+
+  /** The output that is kept, both streams as they came. */
+  get output(): Pick<OutputLog, "start" | "end" | "read"> {
+    return this.#log;
   }
 
   /** Calls back once, when the process has ended and its output is complete. */
@@ -113,12 +124,13 @@ export class GuestProcess {
   async *follow(
     offset: number,
     signal: AbortSignal,
-    isLost: () => boolean = () => false,
+    isLost?: () => boolean,
   ): AsyncGenerator<Event> {
     const reader: Reader = { offset, wake: () => {} };
     const wake = () => reader.wake();
     this.#readers.add(reader);
-    this.#log.limit(KEPT_WHILE_READ);
+    // Without `isLost` the reader is the agent itself, and nothing is on its way to anybody.
+    if (isLost !== undefined) this.#log.limit(KEPT_WHILE_READ);
     signal.addEventListener("abort", wake);
     try {
       for (;;) {
@@ -136,33 +148,20 @@ export class GuestProcess {
     } finally {
       signal.removeEventListener("abort", wake);
       this.#readers.delete(reader);
-      if (isLost()) this.#awaitReturn(reader);
+      if (isLost?.()) this.#awaitReturn(reader);
       else this.#shrink();
       this.#regulate();
     }
   }
 
-  #awaitReturn(reader: Reader): void {
-    const timer = setTimeout(() => {
-      this.#lost.delete(reader);
-      this.#shrink();
-      this.#regulate();
-    }, RETURN_MS);
-    timer.unref();
-    this.#lost.set(reader, timer);
-  }
-
-  /** Whoever reads beyond where a lost reader was is that one, or has seen what it would. */
-  #forgetLost(offset: number): void {
-    for (const [lost, timer] of this.#lost) {
-      if (lost.offset > offset) continue;
-      clearTimeout(timer);
-      this.#lost.delete(lost);
-    }
-  }
-
-  #shrink(): void {
-    if (this.#readers.size + this.#lost.size === 0) this.#log.limit(KEPT_BYTES);
+  /**
+   * Calls back whenever there is more output or the end, until the returned
+   * function is called. Unlike a follower, a watcher never holds the process up.
+   */
+  watch(wake: () => void): () => void {
+    const watcher = { wake };
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
   }
 
   /** Writes to standard input; resolves when the process has been handed the bytes. */
@@ -215,6 +214,29 @@ export class GuestProcess {
       this.#signalGroup(9);
     }
     this.#settle();
+  }
+
+  #awaitReturn(reader: Reader): void {
+    const timer = setTimeout(() => {
+      this.#lost.delete(reader);
+      this.#shrink();
+      this.#regulate();
+    }, RETURN_MS);
+    timer.unref();
+    this.#lost.set(reader, timer);
+  }
+
+  /** Whoever reads beyond where a lost reader was is that one, or has seen what it would. */
+  #forgetLost(offset: number): void {
+    for (const [lost, timer] of this.#lost) {
+      if (lost.offset > offset) continue;
+      clearTimeout(timer);
+      this.#lost.delete(lost);
+    }
+  }
+
+  #shrink(): void {
+    if (this.#readers.size + this.#lost.size === 0) this.#log.limit(KEPT_BYTES);
   }
 
   #onOutput(stream: OutputStream, data: Buffer): void {
@@ -285,6 +307,7 @@ export class GuestProcess {
 
   #wakeReaders(): void {
     for (const reader of this.#readers) reader.wake();
+    for (const watcher of this.#watchers) watcher.wake();
   }
 
   #signalGroup(number: number): boolean {

@@ -12,12 +12,14 @@ import {
   MachineService,
   REQUEST_ID_HEADER,
 } from "@nullspace/proto";
-import { FileService, ProcessService } from "@nullspace/proto/agent";
+import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
 import { FakeFiles } from "./fake-files.js";
+import { FakeGit } from "./fake-git.js";
 import { FakeKeys } from "./fake-keys.js";
 import { FakeMachines } from "./fake-machines.js";
 import { FakeProcesses } from "./fake-processes.js";
+import { FakePtys } from "./fake-ptys.js";
 
 /** Looks at each call before it is handled; what it throws is the call's answer. */
 export type CallHook = (method: string, context: { signal: AbortSignal }) => unknown;
@@ -42,6 +44,8 @@ export class FakeServer implements AsyncDisposable {
   readonly keys = new FakeKeys();
   readonly processes = new FakeProcesses();
   readonly files = new FakeFiles();
+  readonly ptys = new FakePtys();
+  readonly git = new FakeGit();
   /** Names of the methods that were called, in order. */
   readonly calls: string[] = [];
   onCall: CallHook | undefined;
@@ -59,6 +63,8 @@ export class FakeServer implements AsyncDisposable {
         router.service(KeyService, this.keys);
         router.service(ProcessService, this.processes);
         router.service(FileService, this.files);
+        router.service(PtyService, this.ptys);
+        router.service(GitService, this.git);
       },
     });
     if (http === "1.1") {

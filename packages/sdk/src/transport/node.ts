@@ -1,4 +1,5 @@
-import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
+import { type ClientHttp2Stream, constants, type OutgoingHttpHeaders } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import type { ClosableTransport, KeepAlive, TransportOptions } from "./transport.js";
 
@@ -32,6 +33,23 @@ export function createTransport(options: TransportOptions): ClosableTransport {
   return { transport, close: () => sessionManager.abort() };
 }
 
+/**
+ * A stream that goes with its connection may close without an error, and the
+ * transport would wait for its answer for ever.
+ */
+function failWithoutAnswer(stream: ClientHttp2Stream): void {
+  let answered = false;
+  stream.once("response", () => (answered = true));
+  stream.once("close", () => {
+    if (answered || stream.rstCode !== constants.NGHTTP2_NO_ERROR) return;
+    // The transport listens as soon as it has been given the stream.
+    setImmediate(() => {
+      const error = new ConnectError("the connection closed before an answer came", Code.Aborted);
+      if (stream.listenerCount("error") > 0) stream.emit("error", error);
+    });
+  });
+}
+
 class WideSessionManager extends Http2SessionManager {
   readonly #widened = new WeakSet<object>();
 
@@ -42,6 +60,7 @@ class WideSessionManager extends Http2SessionManager {
     options: Parameters<Http2SessionManager["request"]>[3],
   ): Promise<ClientHttp2Stream> {
     const stream = await super.request(method, path, headers, options);
+    failWithoutAnswer(stream);
     const { session } = stream;
     if (session !== undefined && !this.#widened.has(session)) {
       this.#widened.add(session);
