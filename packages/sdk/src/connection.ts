@@ -1,6 +1,6 @@
 import { createTransport } from "#transport";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
-import { KeyService, MACHINE_ID_HEADER, MachineService } from "@nullspace/proto";
+import { KeyService, MACHINE_ID_HEADER, MachineService, TransferService } from "@nullspace/proto";
 import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
 import { type CallOptions, CallScope, DEFAULT_TIMEOUT_MS } from "./call.js";
 import type { Configuration } from "./configuration.js";
@@ -30,8 +30,11 @@ export interface CallRule {
  * there and nowhere else.
  */
 export class Connection {
+  /** URL of the server, without a slash at its end. */
+  readonly url: string;
   readonly machines: Client<typeof MachineService>;
   readonly keys: Client<typeof KeyService>;
+  readonly transfers: Client<typeof TransferService>;
   readonly processes: Client<typeof ProcessService>;
   readonly files: Client<typeof FileService>;
   readonly ptys: Client<typeof PtyService>;
@@ -40,6 +43,7 @@ export class Connection {
   readonly #closed = new AbortController();
 
   constructor(configuration: Configuration) {
+    this.url = configuration.url;
     const authorize: Interceptor = (next) => (request) => {
       request.header.set("Authorization", `Bearer ${configuration.apiKey}`);
       return next(request);
@@ -52,6 +56,7 @@ export class Connection {
     const { transport } = closable;
     this.machines = createClient(MachineService, transport);
     this.keys = createClient(KeyService, transport);
+    this.transfers = createClient(TransferService, transport);
     this.processes = createClient(ProcessService, transport);
     this.files = createClient(FileService, transport);
     this.ptys = createClient(PtyService, transport);
@@ -124,6 +129,15 @@ export class AgentConnection {
     this.machineId = machineId;
     this.#connection = connection;
     this.#headers = { [MACHINE_ID_HEADER]: machineId };
+  }
+
+  /** URL of the server. */
+  get url(): string {
+    return this.#connection.url;
+  }
+
+  get transfers(): Client<typeof TransferService> {
+    return this.#connection.transfers;
   }
 
   get processes(): Client<typeof ProcessService> {

@@ -38,6 +38,7 @@ export type {
   WatchFilesOptions,
   WriteOptions,
 } from "./files/options.js";
+export type { TransferUrl, TransferUrlOptions, UploadUrlOptions } from "./files/transfer-url.js";
 export type { FileWatch } from "./files/watch.js";
 export type { Git } from "./git/git.js";
 export type * from "./git/options.js";

@@ -6,6 +6,7 @@ import { AgentConnection, type Connection } from "./connection.js";
 import { defaultConnection } from "./default-connection.js";
 import { ConflictError } from "./errors.js";
 import { Files } from "./files/files.js";
+import type { TransferUrlOptions, UploadUrlOptions } from "./files/transfer-url.js";
 import { Git } from "./git/git.js";
 import { MachineCalls } from "./machine-calls.js";
 import type { MachineField, MachineInfo } from "./machine-info.js";
@@ -163,6 +164,16 @@ export class Machine implements AsyncDisposable {
     options: GetInfoOptions<F> = {},
   ): Promise<Pick<MachineInfo, F>> {
     return this.#calls.getInfo(this.id, options);
+  }
+
+  /** The URL that {@link Files.uploadUrl} makes. */
+  async uploadUrl(path: string, options: UploadUrlOptions = {}): Promise<string> {
+    return (await this.files.uploadUrl(path, options)).url;
+  }
+
+  /** The URL that {@link Files.downloadUrl} makes. */
+  async downloadUrl(path: string, options: TransferUrlOptions = {}): Promise<string> {
+    return (await this.files.downloadUrl(path, options)).url;
   }
 
   /** Kills the machine. */

@@ -33,6 +33,12 @@ import type {
 } from "./options.js";
 import { readBytes, readStream, readText } from "./read.js";
 import { findFiles, replaceInFiles, searchFiles } from "./search.js";
+import {
+  createTransferUrl,
+  type TransferUrl,
+  type TransferUrlOptions,
+  type UploadUrlOptions,
+} from "./transfer-url.js";
 import { FileWatch } from "./watch.js";
 import { writeFile } from "./write.js";
 
@@ -367,5 +373,39 @@ export class Files {
     options: DownloadDirOptions = {},
   ): Promise<TransferDirResult> {
     return downloadDir(this.#agent, path, localPath, options);
+  }
+
+  /**
+   * Makes a URL that takes one file into the machine, for whoever has it: by
+   * `PUT` with the bytes, in one request or in pieces with `Content-Range`, or by
+   * `POST` of a form with the field `file`. It works for this path alone, until it
+   * expires. The file appears at once, when it is complete; parents are made.
+   *
+   * @param options `expiresInSeconds` from 60 to 86400, an hour when not given.
+   * @throws ConflictError `MACHINE_NOT_RUNNING`
+   * @example
+   * ```ts
+   * const { url, method } = await machine.files.uploadUrl("data.csv", { expiresInSeconds: 600 });
+   * await fetch(url, { method, body: "a,b\n1,2\n" });
+   * ```
+   */
+  uploadUrl(path: string, options: UploadUrlOptions = {}): Promise<TransferUrl> {
+    return createTransferUrl(this.#agent, "upload", path, options);
+  }
+
+  /**
+   * Makes a URL that gives one file of the machine, by `GET` and `HEAD` with
+   * ranges and conditions, to whoever has it, until it expires.
+   *
+   * @param options `expiresInSeconds` from 60 to 86400, an hour when not given.
+   * @throws ConflictError `MACHINE_NOT_RUNNING`
+   * @example
+   * ```ts
+   * const { url } = await machine.files.downloadUrl("report.pdf");
+   * console.log(`curl -OJ '${url}'`);
+   * ```
+   */
+  downloadUrl(path: string, options: TransferUrlOptions = {}): Promise<TransferUrl> {
+    return createTransferUrl(this.#agent, "download", path, options);
   }
 }

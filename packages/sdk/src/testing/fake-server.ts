@@ -11,6 +11,7 @@ import {
   MACHINE_ID_HEADER,
   MachineService,
   REQUEST_ID_HEADER,
+  TransferService,
 } from "@nullspace/proto";
 import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
@@ -20,6 +21,7 @@ import { FakeKeys } from "./fake-keys.js";
 import { FakeMachines } from "./fake-machines.js";
 import { FakeProcesses } from "./fake-processes.js";
 import { FakePtys } from "./fake-ptys.js";
+import { fakeTransfers } from "./fake-transfers.js";
 
 /** Looks at each call before it is handled; what it throws is the call's answer. */
 export type CallHook = (method: string, context: { signal: AbortSignal }) => unknown;
@@ -61,6 +63,7 @@ export class FakeServer implements AsyncDisposable {
       routes: (router) => {
         router.service(MachineService, this.machines);
         router.service(KeyService, this.keys);
+        router.service(TransferService, fakeTransfers);
         router.service(ProcessService, this.processes);
         router.service(FileService, this.files);
         router.service(PtyService, this.ptys);

@@ -1,9 +1,11 @@
 import type { ConnectRouter, ConnectRouterOptions, HandlerContext } from "@connectrpc/connect";
-import { KeyService, MachineService } from "@nullspace/proto";
+import { KeyService, MachineService, TransferService } from "@nullspace/proto";
 import { faultInterceptor, mapError } from "@nullspace/proto/fault";
 import type { ControlPlane } from "../domain/control-plane.js";
+import type { TransferUrls } from "../domain/transfer-urls.js";
 import { keyService } from "./key-service.js";
 import { machineService } from "./machine-service.js";
+import { transferService } from "./transfer-service.js";
 
 /** Largest message that the control plane reads. */
 const MAX_REQUEST_BYTES = 1 << 20;
@@ -11,6 +13,7 @@ const MAX_REQUEST_BYTES = 1 << 20;
 /** What {@link apiOptions} needs. */
 export interface ApiOptions {
   readonly controlPlane: ControlPlane;
+  readonly transferUrls: TransferUrls;
   /** Aborted with a Fault when the server begins to stop. */
   readonly stopping: AbortSignal;
   /** Told of errors that nobody foresaw. */
@@ -20,6 +23,7 @@ export interface ApiOptions {
 /** The public API as a Connect router: authenticated before a request's body is read, errors mapped once. */
 export function apiOptions({
   controlPlane,
+  transferUrls,
   stopping,
   onDefect,
 }: ApiOptions): ConnectRouterOptions & { routes: (router: ConnectRouter) => void } {
@@ -37,6 +41,7 @@ export function apiOptions({
     routes(router) {
       router.service(MachineService, machineService(controlPlane.machines, stopping));
       router.service(KeyService, keyService(controlPlane.keys));
+      router.service(TransferService, transferService(controlPlane.machines, transferUrls));
     },
   };
 }
