@@ -47,7 +47,10 @@ test("a shell: echo, size, resize, exit code", async () => {
   await shell.resize({ cols: 120, rows: 40 });
   await shell.sendInput("stty size\r");
   await readUntil(shell, /40 120/);
-  await shell.sendInput("sleep 1000\r\x03exit 7\r");
+  await shell.sendInput("echo sl''eeping; sleep 1000\r");
+  await readUntil(shell, /sleeping/);
+  await shell.sendInput("\x03");
+  await shell.sendInput("exit 7\r");
   expect(await shell.wait()).toMatchObject({ exitCode: 7 });
 });
 

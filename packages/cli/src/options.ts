@@ -39,3 +39,22 @@ export function seconds(value: string): number {
   const unit = { "": 1, s: 1, m: 60, h: 3600, d: 86_400 }[match[2] ?? ""] ?? 1;
   return Number(match[1]) * unit;
 }
+
+/** Number of a process. */
+export function processId(value: string): number {
+  if (!/^[1-9]\d{0,9}$/.test(value)) throw new InvalidArgumentError("It must be a process id.");
+  return Number(value);
+}
+
+/** Permission bits in octal: `644`, `0755`. */
+export function permissionBits(value: string): number {
+  if (!/^[0-7]{3,5}$/.test(value)) {
+    throw new InvalidArgumentError("It must be permission bits in octal, such as 644 or 0755.");
+  }
+  return Number.parseInt(value, 8);
+}
+
+/** Collects an option that may be given several times. */
+export function collect(value: string, before: string[] | undefined): string[] {
+  return [...(before ?? []), value];
+}

@@ -1,9 +1,14 @@
 import { Command, CommanderError } from "commander";
 import { addCompletionCommand } from "./commands/completion.command.js";
+import { addCpCommand } from "./commands/cp.command.js";
 import { addExecCommand } from "./commands/exec.command.js";
+import { addFilesCommands } from "./commands/files.command.js";
+import { addGitCommands } from "./commands/git.command.js";
 import { addKeyCommands } from "./commands/key.command.js";
 import { addLocalCommands } from "./commands/local.command.js";
 import { addMachineCommands } from "./commands/machine.command.js";
+import { addProcessCommands } from "./commands/process.command.js";
+import { addShellCommand } from "./commands/shell.command.js";
 import { ExitCode } from "./exit-code.js";
 import { VERSION } from "./version.js";
 
@@ -12,14 +17,16 @@ Examples:
   $ nullspace up                                   start a server here, in the foreground
   $ id=$(nullspace machine create)                 start a machine
   $ nullspace exec $id -- uname -a                 run a command in it
-  $ tar c . | nullspace exec $id -- tar x          bytes in, bytes out
+  $ nullspace shell $id                            open a terminal in it
+  $ nullspace cp src $id:/workspace                copy files and folders
   $ nullspace machine kill $id
 
 Server and key: --url and --api-key, else NULLSPACE_API_URL and NULLSPACE_API_KEY,
 else what nullspace login stored, else the server of this computer.
 
 Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 4 not authenticated, 5 not permitted,
-6 quota or capacity, 7 conflict, 8 server or machine failed. exec gives the command's own.
+6 quota or capacity, 7 conflict, 8 server or machine failed. exec and shell give the
+command's own.
 `;
 
 /** The whole command line: options and help only; what a command does is loaded when it runs. */
@@ -33,6 +40,11 @@ export function createProgram(): Command {
     .addHelpText("after", EXAMPLES);
   addMachineCommands(program);
   addExecCommand(program);
+  addShellCommand(program);
+  addCpCommand(program);
+  addFilesCommands(program);
+  addGitCommands(program);
+  addProcessCommands(program);
   addKeyCommands(program);
   addLocalCommands(program);
   addCompletionCommand(program);

@@ -58,6 +58,19 @@ export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);
 }
 
+/**
+ * Text from a machine, as it may go to a terminal: control characters, with which
+ * a file's name could play tricks, are shown escaped. Elsewhere it stays as it is.
+ */
+export function shown(text: string, stream: NodeJS.WriteStream = process.stdout): string {
+  if (!stream.isTTY) return text;
+  // oxlint-disable-next-line no-control-regex -- They are what is looked for.
+  return text.replaceAll(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, (character) => {
+    const code = character.charCodeAt(0).toString(16).padStart(2, "0");
+    return `\\x${code}`;
+  });
+}
+
 /** Prints text for people, as it is. */
 export function print(text: string): void {
   process.stdout.write(text);

@@ -22,8 +22,23 @@ export const RUNTIME_PACKAGES = [
   "zstd",
 ];
 
-/** What the tests take besides: a real database and a real browser. */
-export const TEST_PACKAGES = ["chromium", "postgresql"];
+/**
+ * What the tests take besides: a real database, a real browser, a real terminal,
+ * and what machines have that the agent is tested with on this computer.
+ */
+export const TEST_PACKAGES = [
+  "chromium",
+  "curl",
+  "git",
+  "less",
+  "openssh-client",
+  "openssh-server",
+  "postgresql",
+  "procps",
+  "ripgrep",
+  "tmux",
+  "vim-tiny",
+];
 
 /** Keeps the package from starting a database server: the tests start their own. */
 const NO_CLUSTER = "/etc/postgresql-common/createcluster.d/nullspace-tests.conf";

@@ -17,6 +17,7 @@ export function addExecCommand(program: Command): void {
     .option("-u, --user <name>", "guest user to run as")
     .option("--timeout <time>", "kill the command after this time, as 90s or 15m", seconds)
     .option("-n, --no-stdin", "do not read standard input")
+    .option("-d, --detach", "start it in the background and print its process id")
     .addHelpText(
       "after",
       `
@@ -24,6 +25,7 @@ Examples:
   $ nullspace exec $id -- python3 -c 'print(6 * 7)'
   $ nullspace exec $id --shell 'ls -la | head'
   $ nullspace exec $id -- cat < photo.jpg > copy.jpg
+  $ nullspace exec $id -d -- python3 -m http.server
 
 With --json the output is collected and printed as one JSON object at the end.`,
     )

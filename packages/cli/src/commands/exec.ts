@@ -1,8 +1,8 @@
-import { once } from "node:events";
-import type { CommandOptions, CommandOutput, Machine, Signal } from "@nullspace/sdk";
+import type { CommandOptions, Machine, Signal } from "@nullspace/sdk";
 import { openClient } from "../client.js";
 import type { CommonOptions } from "../options.js";
-import { printJson } from "../terminal.js";
+import { BROKEN_PIPE, PassThrough } from "../pass-through.js";
+import { hint, print, printJson } from "../terminal.js";
 import { UsageError } from "../usage-error.js";
 
 /** Options of `nullspace exec`. */
@@ -13,12 +13,8 @@ export interface ExecFlags extends CommonOptions {
   user?: string;
   timeout?: number;
   stdin: boolean;
+  detach?: boolean;
 }
-
-/** Signals that the command is told of instead of this program. */
-const FORWARDED = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const satisfies Signal[];
-/** Exit code of a program that writes to a closed pipe: 128 + SIGPIPE. */
-const BROKEN_PIPE = 141;
 
 /** `nullspace exec`: gives the exit code of the command. */
 export async function exec(id: string, command: string[], flags: ExecFlags): Promise<number> {
@@ -33,15 +29,19 @@ export async function exec(id: string, command: string[], flags: ExecFlags): Pro
     envs: flags.env,
     user: flags.user,
     timeoutMs: flags.timeout === undefined ? undefined : flags.timeout * 1000,
-    stdin: flags.stdin ? process.stdin : undefined,
+    stdin: flags.stdin && !flags.detach ? process.stdin : undefined,
   };
+  const line = program ?? flags.shell ?? "";
+  const wanted = program === undefined ? options : { ...options, args };
+  if (flags.detach) {
+    const { pid } = await machine.commands.run(line, { ...wanted, background: true });
+    if (flags.json) printJson({ pid });
+    else print(`${pid}\n`);
+    hint(`it runs on; read it: nullspace process logs ${id} ${pid} --follow`);
+    return 0;
+  }
   // Awaited: the client closes when this scope ends.
-  return await runThrough(
-    machine,
-    program ?? flags.shell ?? "",
-    program === undefined ? options : { ...options, args },
-    flags.json === true,
-  );
+  return await runThrough(machine, line, wanted, flags.json === true);
 }
 
 async function runThrough(
@@ -50,31 +50,21 @@ async function runThrough(
   options: CommandOptions,
   json: boolean,
 ): Promise<number> {
-  const cancel = new AbortController();
   let pid: number | undefined;
-  const forward = (signal: Signal) => {
+  using through = new PassThrough((signal: Signal) => {
     // Before the command runs there is nothing to tell: the call is given up.
-    if (pid === undefined) return cancel.abort();
+    if (pid === undefined) return through.cancel();
     // It may have ended in the meantime, which the running call tells anyway.
     machine.commands.kill(pid, signal).catch(() => undefined);
-  };
-  const outputClosed = Promise.withResolvers<never>();
-  const onOutputError = (error: Error) => {
-    cancel.abort(error);
-    outputClosed.reject(error);
-  };
-  outputClosed.promise.catch(() => undefined);
-
-  for (const signal of FORWARDED) process.on(signal, forward);
-  process.stdout.on("error", onOutputError);
+  });
   try {
     const result = await machine.commands.run(command, {
       ...options,
       background: false,
-      signal: cancel.signal,
+      signal: through.signal,
       maxOutputBytes: json ? undefined : 0,
       onStart: (started) => void (pid = started),
-      onOutput: json ? undefined : (output) => Promise.race([write(output), outputClosed.promise]),
+      onOutput: json ? undefined : (output) => through.write(output),
     });
     if (json) {
       const { exitCode, signal = null, timedOut, stdout, stderr, droppedBytes } = result;
@@ -82,22 +72,10 @@ async function runThrough(
     }
     return result.exitCode;
   } catch (error) {
-    if (isBrokenPipe(error) || isBrokenPipe(cancel.signal.reason)) return BROKEN_PIPE;
+    if (through.isBrokenPipe(error)) return BROKEN_PIPE;
     throw error;
   } finally {
-    for (const signal of FORWARDED) process.off(signal, forward);
-    process.stdout.off("error", onOutputError);
     // A terminal or pipe that is still open would keep this program running.
     if (options.stdin !== undefined) process.stdin.destroy();
   }
-}
-
-/** Passes a piece of output on, and waits while whoever reads it is slow. */
-async function write({ stream, data }: CommandOutput): Promise<void> {
-  const target = process[stream];
-  if (!target.write(data)) await once(target, "drain");
-}
-
-function isBrokenPipe(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EPIPE";
 }

@@ -2,6 +2,7 @@ import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
 import { DEFAULT_URL, Nullspace } from "@nullspace/sdk";
+import { askSecretly } from "../ask.js";
 import { configFile } from "../configuration.js";
 import type { CommonOptions } from "../options.js";
 import { withProgress } from "../progress.js";
@@ -23,33 +24,7 @@ export async function login(flags: CommonOptions): Promise<void> {
 
 async function askForKey(url: string): Promise<string> {
   if (!process.stdin.isTTY) return (await text(process.stdin)).trim();
-  process.stderr.write(`API key for ${url} (not shown): `);
-  try {
-    return await readHidden();
-  } finally {
-    process.stderr.write("\n");
-  }
-}
-
-/** Reads a line from the terminal without showing it. */
-async function readHidden(): Promise<string> {
-  const { stdin } = process;
-  stdin.setRawMode(true);
-  stdin.setEncoding("utf8");
-  let line = "";
-  try {
-    for await (const chunk of stdin) {
-      for (const character of String(chunk)) {
-        if (character === "\r" || character === "\n" || character === "\x04") return line.trim();
-        if (character === "\x03") throw new UsageError("cancelled");
-        line = character === "\x7f" ? line.slice(0, -1) : line + character;
-      }
-    }
-    return line.trim();
-  } finally {
-    stdin.setRawMode(false);
-    stdin.destroy();
-  }
+  return askSecretly(`API key for ${url} (not shown): `);
 }
 
 /** Writes a file that only its owner can read, whole or not at all. */

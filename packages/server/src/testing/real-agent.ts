@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { ClientHttp2Session } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { tmpdir, userInfo } from "node:os";
@@ -10,7 +10,7 @@ import { type AgentLink, linkAgent } from "../host/agent/agent-link.js";
 
 /** The agent that runs in machines, on this computer, with a link to it as a host has. */
 export class RealAgent implements AsyncDisposable {
-  /** A scratch folder, which the agent sees as well. */
+  /** A scratch folder, which the agent sees as well: relative paths start here. */
   readonly folder: string;
   readonly #socket: Socket;
   readonly #link: AgentLink;
@@ -24,14 +24,19 @@ export class RealAgent implements AsyncDisposable {
   }
 
   static async start(): Promise<RealAgent> {
-    const folder = mkdtempSync(join(tmpdir(), "server-agent-"));
-    const socketPath = join(folder, "agent.sock");
+    const top = mkdtempSync(join(tmpdir(), "server-agent-"));
+    const folder = join(top, "workspace");
+    const stateFolder = join(top, "state");
+    for (const path of [folder, stateFolder]) mkdirSync(path);
+    // What a former agent would have left of its machine.
+    writeFileSync(join(stateFolder, "machine.json"), JSON.stringify({ cwd: folder }));
+    const socketPath = join(top, "agent.sock");
     const port = await SocketPort.listen(socketPath);
     const stop = new AbortController();
     const defects: unknown[] = [];
     const options = {
       port,
-      stateFolder: join(folder, "state"),
+      stateFolder,
       helperProgram: helperProgram(),
       defaultUser: userInfo().username,
       sandboxed: true,
@@ -46,7 +51,7 @@ export class RealAgent implements AsyncDisposable {
       stop.abort();
       await running;
       await port[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true });
+      rmSync(top, { recursive: true });
       if (defects.length > 0) throw new AggregateError(defects, "the agent had defects");
     });
   }

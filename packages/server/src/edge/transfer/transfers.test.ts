@@ -8,36 +8,25 @@ import { promisify } from "node:util";
 import { createClient } from "@connectrpc/connect";
 import { MachineService, TransferDirection, TransferService } from "@nullspace/proto";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { RealAgent } from "../../testing/real-agent.js";
-import { startTestServer, type TestServer, transportTo } from "../../testing/server.js";
-import { FakeHost } from "../../testing/fake-host.js";
+import { type AgentServer, startAgentServer } from "../../testing/agent-server.js";
+import type { RealAgent } from "../../testing/real-agent.js";
+import { transportTo } from "../../testing/server.js";
 
 let agent: RealAgent;
-let host: FakeHost;
-let server: TestServer;
+let server: AgentServer;
 let machineId: string;
 const logged: string[] = [];
 const note = (...words: unknown[]) => void logged.push(JSON.stringify(words));
 
 beforeAll(async () => {
-  agent = await RealAgent.start();
-  host = new FakeHost();
-  server = await startTestServer({
-    log: { debug: note, info: note, warn: note, error: note },
-    openHost: async () => ({
-      service: host.service,
-      connectAgent: async () => agent.session,
-      [Symbol.asyncDispose]: () => host.hangUp(),
-    }),
-  });
+  server = await startAgentServer({ log: { debug: note, info: note, warn: note, error: note } });
+  ({ agent } = server);
   const transport = transportTo(server.url, "Connect over HTTP/2", server.apiKey);
   const { machine } = await createClient(MachineService, transport).create({});
   machineId = machine?.id ?? "";
 });
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
-  await host[Symbol.asyncDispose]();
-  await agent[Symbol.asyncDispose]();
 });
 
 const at = (name: string) => join(agent.folder, name);
