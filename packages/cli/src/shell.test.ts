@@ -37,7 +37,7 @@ describe("shell", () => {
     terminal.enter(SHELL);
     await terminal.shows(/remote>$/);
     terminal.enter("stty size");
-    await terminal.shows(/30 100\s+remote>$/);
+    expect(await terminal.shows(/30 100\s+remote>$/)).toContain("stty size");
     terminal.resize(90, 25);
     terminal.enter("clear; until stty size | grep '25 90'; do :; done");
     await terminal.shows(/25 90\s+remote>$/);
@@ -85,7 +85,7 @@ describe("shell", () => {
     terminal.type("~?");
     await terminal.shows(/~\. +leave/);
     terminal.enter("~~. 2> /dev/null; echo home ~~ | wc -w");
-    await terminal.shows(/\n2\s/);
+    expect(await terminal.shows(/\n2\s/)).not.toContain("left pty");
     terminal.enter("exit");
     await terminal.shows(/local>$/);
   });
@@ -107,9 +107,7 @@ describe("shell", () => {
     const session = begun.stdout.toString().trim();
     expect(session).toMatch(/^pty/);
     const listed = await cli.run(["shell", id, "--list", "--json"]);
-    expect(JSON.parse(listed.stdout.toString())).toMatchObject({
-      items: expect.arrayContaining([expect.objectContaining({ id: session, running: true })]),
-    });
+    expect(listed.stdout.toString()).toMatch(new RegExp(`"id":"${session}"[^}]*"running":true`));
     const killed = await cli.run(["shell", id, "--kill", session, "--json"]);
     expect(JSON.parse(killed.stdout.toString())).toEqual({ killed: session });
     const attached = await cli.run(["shell", id, "--attach", session]);

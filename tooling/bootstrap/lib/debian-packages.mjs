@@ -32,12 +32,11 @@ export const TEST_PACKAGES = [
   "git",
   "less",
   "openssh-client",
-  "openssh-server",
   "postgresql",
   "procps",
   "ripgrep",
   "tmux",
-  "vim-tiny",
+  "vim",
 ];
 
 /** Keeps the package from starting a database server: the tests start their own. */

@@ -13,11 +13,9 @@ export class Tmux implements Disposable {
   constructor(env: Record<string, string>, size = { cols: 100, rows: 30 }) {
     const variables = Object.entries(env).flatMap(([name, value]) => ["-e", `${name}=${value}`]);
     const { cols, rows } = size;
-    this.#run(
-      ...["-f", "/dev/null", "new-session", "-d", "-x", String(cols), "-y", String(rows)],
-      ...variables,
-      ...["-e", "PS1=local> ", "-e", `NODE=${process.execPath}`, "bash", "--norc", "--noprofile"],
-    );
+    const window = ["-f", "/dev/null", "new-session", "-d", "-x", String(cols), "-y", String(rows)];
+    const own = ["-e", "PS1=local> ", "-e", `NODE=${process.execPath}`];
+    this.#run(...window, ...variables, ...own, "bash", "--norc", "--noprofile");
     this.type(`ns() { "$NODE" ${MAIN} "$@"; }; clear`);
     this.press("Enter");
   }
