@@ -13,6 +13,7 @@ import { SqlKeyStore } from "./keys.js";
 import { SqlMachineStore } from "./machines.js";
 
 const NOW = new Date(1_800_000_100_000);
+const NOTE = { cause: "test" };
 const onIdleError = (error: Error) => {
   throw error;
 };
@@ -56,7 +57,7 @@ describe.each([
   });
 
   async function add(fields: Partial<NewMachine> = {}): Promise<Machine> {
-    const machine = await machines.insert(newMachine(fields));
+    const machine = await machines.insert(newMachine(fields), NOTE);
     if (machine === undefined) throw new Error("its idempotency key was taken");
     return machine;
   }
@@ -67,14 +68,14 @@ describe.each([
 
   async function addRunning(timeoutAt: Date | undefined, hostId = HOST_ID): Promise<Machine> {
     const { id } = await add({ hostId });
-    const running = await machines.transition(id, TRANSITIONS.start, NOW, { timeoutAt });
+    const running = await machines.transition(id, TRANSITIONS.start, NOW, { timeoutAt }, NOTE);
     if (running === undefined) throw new Error("it did not start");
     return running;
   }
 
   test("a machine reads back as it was written", async () => {
     const machine = newMachine({ metadata: { team: "a'b\"c", emoji: "🚀", empty: "" } });
-    const inserted = await machines.insert(machine);
+    const inserted = await machines.insert(machine, NOTE);
     const { idempotencyKey: _, ...expected } = machine;
     expect(inserted).toMatchObject({ ...expected, state: "creating", revision: 1, failure: "" });
     expect(inserted?.startedAt).toBeUndefined();
@@ -98,22 +99,28 @@ describe.each([
       identityRenewed: true,
     };
     const changes = { startedAt: NOW, timeoutAt: NOW, receipt };
-    const running = await machines.transition(id, TRANSITIONS.start, NOW, changes);
+    const running = await machines.transition(id, TRANSITIONS.start, NOW, changes, NOTE);
     expect(running).toMatchObject({ state: "running", stateSince: NOW, revision: 2, ...changes });
     expect(await machines.find(id)).toEqual(running);
 
-    expect(await machines.transition(id, TRANSITIONS.start, NOW, {})).toBeUndefined();
-    expect(await machines.transition(id, TRANSITIONS.finish, NOW, {})).toBeUndefined();
+    expect(await machines.transition(id, TRANSITIONS.start, NOW, {}, NOTE)).toBeUndefined();
+    expect(await machines.transition(id, TRANSITIONS.finish, NOW, {}, NOTE)).toBeUndefined();
     expect(await machines.find(id)).toEqual(running);
 
-    const failed = await machines.transition(id, TRANSITIONS.fail, NOW, { failure: "it broke" });
+    const failed = await machines.transition(
+      id,
+      TRANSITIONS.fail,
+      NOW,
+      { failure: "it broke" },
+      NOTE,
+    );
     expect(failed).toMatchObject({ state: "failed", failure: "it broke", revision: 3, receipt });
   });
 
   test("of concurrent transitions exactly one wins", async () => {
     const { id } = await add();
     const attempts = Array.from({ length: 8 }, () =>
-      machines.transition(id, TRANSITIONS.start, NOW, {}),
+      machines.transition(id, TRANSITIONS.start, NOW, {}, NOTE),
     );
     const won = (await Promise.all(attempts)).filter((machine) => machine !== undefined);
     expect(won).toHaveLength(1);
@@ -121,18 +128,18 @@ describe.each([
 
   test("an idempotency key belongs to one machine until it is released", async () => {
     const first = await add({ idempotencyKey: "k", metadata: { a: "1" } });
-    expect(await machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } }))).toBe(
-      undefined,
-    );
+    expect(
+      await machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } }), NOTE),
+    ).toBe(undefined);
     expect(await machines.findByIdempotencyKey("k")).toEqual(first);
-    await machines.transition(first.id, TRANSITIONS.fail, NOW, { releaseKey: true });
+    await machines.transition(first.id, TRANSITIONS.fail, NOW, { releaseKey: true }, NOTE);
     expect(await machines.findByIdempotencyKey("k")).toBeUndefined();
     expect((await add({ idempotencyKey: "k" })).id).not.toBe(first.id);
   });
 
   test("of concurrent inserts under one key exactly one wins", async () => {
     const attempts = Array.from({ length: 8 }, () =>
-      machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } })),
+      machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } }), NOTE),
     );
     const won = (await Promise.all(attempts)).filter((machine) => machine !== undefined);
     expect(won).toHaveLength(1);
@@ -200,24 +207,31 @@ describe.each([
     expect(await machines.listDue(HOST_ID, at(20), 10)).toEqual([longDue, due, late]);
   });
 
-  test("a deadline is set and removed only while a machine lives", async () => {
+  test("timeouts are set only in the state they are meant for", async () => {
     const { id, revision } = await addRunning(NOW);
-    const removed = await machines.setDeadline(id, undefined, undefined);
+    const removed = await machines.setTimeouts(id, "running", { timeoutAt: undefined }, NOW);
     expect(removed).toMatchObject({ timeoutAt: undefined, onTimeout: "kill" });
     expect(removed?.revision).toBeGreaterThan(revision);
-    expect(await machines.setDeadline(id, NOW, "pause")).toMatchObject({
+    const changes = {
       timeoutAt: NOW,
+      timeoutSeconds: 7,
       onTimeout: "pause",
-    });
-    await machines.transition(id, TRANSITIONS.kill, NOW, {});
-    expect(await machines.setDeadline(id, NOW, undefined)).toBeUndefined();
+      autoResume: true,
+      idleSeconds: 8,
+      deletePausedAfterSeconds: 31_536_000,
+      deleteAt: NOW,
+    } as const;
+    expect(await machines.setTimeouts(id, "running", changes, NOW)).toMatchObject(changes);
+    expect(await machines.setTimeouts(id, "paused", { timeoutSeconds: 1 }, NOW)).toBeUndefined();
+    await machines.transition(id, TRANSITIONS.kill, NOW, {}, NOTE);
+    expect(await machines.setTimeouts(id, "running", changes, NOW)).toBeUndefined();
   });
 
   test("live machines of one host or of all", async () => {
     const mine = await add();
     const other = await add({ hostId: "h2" });
     const ended = await add();
-    await machines.transition(ended.id, TRANSITIONS.fail, NOW, {});
+    await machines.transition(ended.id, TRANSITIONS.fail, NOW, {}, NOTE);
     expect((await machines.listLive(HOST_ID)).map(({ id }) => id)).toEqual([mine.id]);
     const all = (await machines.listLive(undefined)).map(({ id }) => id);
     expect(all.toSorted()).toEqual([mine.id, other.id].toSorted());
@@ -226,7 +240,7 @@ describe.each([
   test("records of machines that ended long ago go, with their labels, a batch at a time", async () => {
     for (const endedAt of [1000, 2000, 3000, 9000]) {
       const { id } = await add({ metadata: { a: "1" } });
-      await machines.transition(id, TRANSITIONS.fail, NOW, { endedAt: new Date(endedAt) });
+      await machines.transition(id, TRANSITIONS.fail, NOW, { endedAt: new Date(endedAt) }, NOTE);
     }
     const live = await add({ metadata: { a: "1" } });
     expect(await machines.deleteEnded(new Date(5000), 2)).toBe(2);
