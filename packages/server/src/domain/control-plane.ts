@@ -111,15 +111,32 @@ export class ControlPlane implements AsyncDisposable {
     this.#timeouts = new Timeouts({ hostId, store, expire, log });
     this.#reconciler = new Reconciler({ ...common, ending, pausing, resuming, snapshots });
     this.machines = new Machines({
-      ...{ hostId, store, lifecycle, creation, ending, feed },
-      ...{ pausing, resuming, forking, activity },
+      hostId,
+      store,
+      lifecycle,
+      creation,
+      ending,
+      feed,
+      pausing,
+      resuming,
+      forking,
+      activity,
     });
     this.snapshots = new Snapshots(ofSnapshots);
     this.events = events;
     this.keys = new Keys(options.keyStore);
     this.#parts = [
-      ...[watchdog, forking, resuming, creation, this.snapshots, pausing],
-      ...[templates, this.#timeouts, idle, ending, removal],
+      watchdog,
+      forking,
+      resuming,
+      creation,
+      this.snapshots,
+      pausing,
+      templates,
+      this.#timeouts,
+      idle,
+      ending,
+      removal,
     ];
   }
 

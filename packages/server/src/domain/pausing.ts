@@ -67,6 +67,17 @@ export class Pausing implements AsyncDisposable {
     return this.#pauses.run(id, (stop) => this.#pause(id, cause, stop), signal);
   }
 
+  /** Goes on with a pause whose server is gone, to whichever end. */
+  async mend(id: string): Promise<void> {
+    if (this.isPausing(id)) return;
+    try {
+      await this.pause(id, "reconciler");
+    } catch (error) {
+      // A machine that could not be saved and goes on, or has failed, is mended as well.
+      if ((await this.#get(id)).state === "pausing") throw error;
+    }
+  }
+
   /**
    * Ends a pause that takes too long: paused, running or failed, as the host tells.
    *

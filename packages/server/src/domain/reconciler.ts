@@ -85,8 +85,7 @@ export class Reconciler {
     if (starts.has(row.id) || ending.isKilling(row.id) || young) return;
     switch (row.state) {
       case "pausing":
-        if (!pausing.isPausing(row.id)) await pausing.pause(row.id, "reconciler", signal);
-        return;
+        return pausing.mend(row.id);
       case "resuming":
         return resuming.mend(row.id, "reconciler");
       case "paused":

@@ -4,7 +4,7 @@ import type { Ending } from "./ending.js";
 import type { Forking } from "./forking.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import type { Log } from "./log.js";
-import type { Machine } from "./machine.js";
+import { hasEnded, type Machine } from "./machine.js";
 import type { MachineStore } from "./machine-store.js";
 import type { Snapshot, SnapshotStore } from "./snapshot.js";
 import type { SnapshotRemoval } from "./snapshot-removal.js";
@@ -94,18 +94,11 @@ export class SnapshotReconciler {
   ): Promise<void> {
     const { removal, ending } = this.#options;
     if (machine?.pausedSnapshotId !== row.id) return removal.remove(row.id, "reconciler", signal);
-    switch (machine.state) {
-      case "paused":
-        // Nobody needs it when another machine goes on from it: that one has the bytes.
-        if (held === undefined && machine.resumedAs === "") await ending.lose(machine.id);
-        return;
-      case "killed":
-      case "failed":
-        return removal.remove(row.id, "reconciler", signal);
-      default:
-        // The machine's own transition ends it.
-        return;
-    }
+    // Nobody needs it when another machine goes on from it: that one has the bytes.
+    const wanted = machine.state === "paused" && machine.resumedAs === "";
+    if (wanted && held === undefined) await ending.lose(machine.id);
+    // In every state between, the machine's own transition ends it.
+    else if (hasEnded(machine.state)) await removal.remove(row.id, "reconciler", signal);
   }
 
   async #lose(row: Snapshot, signal: AbortSignal): Promise<void> {

@@ -64,7 +64,7 @@ export class AgentProxy {
     });
     try {
       const session = await this.#connect(request, gone.signal);
-      using _use = this.#options.use(requireMachineId(request));
+      using _ = this.#options.use(requireMachineId(request));
       gone.signal.throwIfAborted();
       exchange.upstream = session.request({
         ...headersForGuest(request.headers),

@@ -48,7 +48,11 @@ export function eventService(
 function toEventMessage(event: Event): EventMessage {
   const { machineId, snapshotId, sourceMachineId, fromState, toState, cause, failure } = event;
   return create(EventSchema, {
-    ...{ machineId, snapshotId, sourceMachineId, cause, failure },
+    machineId,
+    snapshotId,
+    sourceMachineId,
+    cause,
+    failure,
     id: BigInt(event.id),
     type: TYPES[event.type],
     createdAt: timestampFromDate(event.createdAt),

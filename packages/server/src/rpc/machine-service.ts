@@ -119,7 +119,12 @@ export function machineService(
 function toForkRequest(request: MachineServiceForkRequest): ForkRequest {
   const { id, count, idempotencyKey, metadata, envs, timeoutSeconds } = request;
   return {
-    ...{ id, count, idempotencyKey, metadata, envs, timeoutSeconds },
+    id,
+    count,
+    idempotencyKey,
+    metadata,
+    envs,
+    timeoutSeconds,
     onTimeout: fromActionNumber(request.onTimeout),
   };
 }

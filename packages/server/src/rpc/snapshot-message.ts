@@ -11,7 +11,14 @@ import type { Snapshot, SnapshotKind } from "../domain/snapshot.js";
 export function toSnapshotMessage(snapshot: Snapshot): SnapshotMessage {
   const { id, machineId, parentId, name, vcpus, memoryMb, diskMb, stoppedMs } = snapshot;
   return create(SnapshotSchema, {
-    ...{ id, machineId, parentId, name, vcpus, memoryMb, diskMb, stoppedMs },
+    id,
+    machineId,
+    parentId,
+    name,
+    vcpus,
+    memoryMb,
+    diskMb,
+    stoppedMs,
     kind: snapshot.kind === "pause" ? Kind.PAUSE : Kind.REUSABLE,
     metadata: { ...snapshot.metadata },
     template: `${snapshot.templateName}:${snapshot.templateTag}`,

@@ -65,10 +65,11 @@ export class SqlEventStore implements EventStore {
           .selectFrom("events")
           .select("id")
           .where("created_at", "<", before.getTime())
-          .where(({ not, exists, selectFrom }) =>
-            not(
-              exists(
-                selectFrom("machines")
+          .where((gone) =>
+            gone.not(
+              gone.exists(
+                gone
+                  .selectFrom("machines")
                   .select("machines.id")
                   .whereRef("machines.id", "=", "events.machine_id"),
               ),

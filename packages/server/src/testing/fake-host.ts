@@ -169,7 +169,9 @@ export class FakeHost implements AsyncDisposable {
       snapshots: [
         { snapshotId: "t-base", diskMb: 2048, sizeBytes: 1n },
         ...[...this.snapshots].map(([snapshotId, { machineId, diskMb }]) => ({
-          ...{ snapshotId, machineId, diskMb },
+          snapshotId,
+          machineId,
+          diskMb,
           createdAt: timestampNow(),
           sizeBytes: 4096n,
         })),
