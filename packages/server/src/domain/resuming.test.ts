@@ -17,6 +17,11 @@ function faultOf(reason: ErrorReason): unknown {
   return expect.objectContaining({ reason });
 }
 
+/** A text that holds another. */
+function textWith(part: string): unknown {
+  return expect.stringContaining(part);
+}
+
 async function connect(id: string) {
   return world.plane.machines.connect(id, undefined, never);
 }
@@ -57,9 +62,17 @@ describe("resume", () => {
       resumedAs: machine.id,
     });
     expect(await world.statesOf(alias.id)).toEqual([
-      ...["creating", "running", "pausing", "paused", "resuming", "paused"],
+      "creating",
+      "running",
+      "pausing",
+      "paused",
+      "resuming",
+      "paused",
     ]);
-    expect((await world.events(machine.id)).map(({ cause }) => cause)).toEqual(["resume", "resume"]);
+    expect((await world.events(machine.id)).map(({ cause }) => cause)).toEqual([
+      "resume",
+      "resume",
+    ]);
   });
 
   test("to the third generation and beyond nothing is lost, and every alias finds the newest", async () => {
@@ -91,7 +104,10 @@ describe("resume", () => {
     const ids = new Set(all.map(({ machine }) => machine.id));
     expect(ids.size).toBe(1);
     expect(world.fakeHost.machines.size).toBe(1);
-    expect(await resume(snapshot.id)).toMatchObject({ machine: { id: [...ids][0] }, resumed: false });
+    expect(await resume(snapshot.id)).toMatchObject({
+      machine: { id: [...ids][0] },
+      resumed: false,
+    });
   });
 
   test("one that fails leaves it paused as before, and never a fresh machine", async () => {
@@ -220,7 +236,7 @@ test("each kind of snapshot names the call that is for it", async () => {
   const request = { snapshotId: snapshot.id };
   await expect(world.addRunning(request)).rejects.toMatchObject({
     reason: ErrorReason.INVALID_ARGUMENT,
-    remedy: expect.stringContaining("Call Resume"),
+    remedy: textWith("Call Resume"),
   });
   const { id } = await world.addRunning();
   const reusable = await world.plane.snapshots.create(
@@ -229,7 +245,7 @@ test("each kind of snapshot names the call that is for it", async () => {
   );
   await expect(resume(reusable.id)).rejects.toMatchObject({
     reason: ErrorReason.INVALID_ARGUMENT,
-    remedy: expect.stringContaining("Call Create"),
+    remedy: textWith("Call Create"),
   });
   await expect(resume("s0")).rejects.toEqual(faultOf(ErrorReason.SNAPSHOT_NOT_FOUND));
 });

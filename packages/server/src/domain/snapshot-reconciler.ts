@@ -37,7 +37,7 @@ export class SnapshotReconciler {
 
   /** Looks once at everything and mends it. Machines have been mended before. */
   async reconcile(signal: AbortSignal): Promise<void> {
-    const { host, store, hostId, forking } = this.#options;
+    const { host, store, hostId, forking, captures } = this.#options;
     const lookedAt = new Date();
     const { snapshots: held } = await host.listSnapshots(
       {},
@@ -50,6 +50,8 @@ export class SnapshotReconciler {
     const repairs = [
       ...rows
         .filter(({ createdAt }) => createdAt < lookedAt)
+        // Being captured, by this process if its machine is: else nobody goes on with it.
+        .filter(({ state, machineId }) => state !== "creating" || !captures.has(machineId))
         .map((row) => [row.id, this.#mend(row, heldById.get(row.id), signal)] as const),
       ...held
         .map(({ snapshotId }) => snapshotId)
@@ -69,8 +71,6 @@ export class SnapshotReconciler {
       if (held === undefined) await this.#lose(row, signal);
       return;
     }
-    // Being captured, by this process if the machine is: else nobody goes on with it.
-    if (captures.has(row.machineId)) return;
     await captures.run(row.machineId, async () => this.#finish(row, held), signal);
   }
 

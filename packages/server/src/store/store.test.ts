@@ -6,11 +6,13 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Machine } from "../domain/machine.js";
 import type { MachineQuery, NewMachine } from "../domain/machine-store.js";
 import { TRANSITIONS } from "../domain/transitions.js";
-import { HOST_ID, newMachine, query } from "../testing/machines.js";
+import { HOST_ID, newMachine, newSnapshot, query, snapshotQuery } from "../testing/machines.js";
 import { TestPostgres } from "../testing/postgres.js";
 import { type Database, openDatabase } from "./database.js";
+import { SqlEventStore } from "./events.js";
 import { SqlKeyStore } from "./keys.js";
 import { SqlMachineStore } from "./machines.js";
+import { SqlSnapshotStore } from "./snapshots.js";
 
 const NOW = new Date(1_800_000_100_000);
 const NOTE = { cause: "test" };
@@ -42,6 +44,8 @@ describe.each([
   let database: Database;
   let machines: SqlMachineStore;
   let keys: SqlKeyStore;
+  let snapshots: SqlSnapshotStore;
+  let events: SqlEventStore;
 
   beforeAll(async () => {
     backend = await startBackend();
@@ -53,6 +57,8 @@ describe.each([
     database = await openDatabase(location, onIdleError);
     machines = new SqlMachineStore(database);
     keys = new SqlKeyStore(database);
+    snapshots = new SqlSnapshotStore(database);
+    events = new SqlEventStore(database);
     return async () => database.destroy();
   });
 
@@ -250,6 +256,104 @@ describe.each([
     expect(await machines.find(live.id)).toBeDefined();
     const labels = await database.selectFrom("machine_labels").selectAll().execute();
     expect(labels).toHaveLength(2);
+  });
+
+  test("a pause writes machine, snapshot and events together, or nothing", async () => {
+    const { id } = await addRunning(NOW);
+    const snapshot = newSnapshot({ kind: "pause", machineId: id, metadata: { a: "1" } });
+    const adding = { pausedSnapshotId: snapshot.id, snapshot: { add: snapshot } };
+    expect(await machines.transition(id, TRANSITIONS.suspend, NOW, adding, NOTE)).toBeUndefined();
+    expect(await snapshots.find(snapshot.id)).toBeUndefined();
+    const pausing = await machines.transition(id, TRANSITIONS.pause, NOW, adding, NOTE);
+    expect(pausing).toMatchObject({ state: "pausing", pausedSnapshotId: snapshot.id });
+    const { idempotencyKey: _, ...expected } = snapshot;
+    expect(await snapshots.find(snapshot.id)).toMatchObject({ ...expected, state: "creating" });
+
+    const capture = { sizeBytes: 5_000_000_000, stoppedMs: 12.25, diskMb: 4096 };
+    const complete = { snapshot: { complete: snapshot.id, capture }, deleteAt: NOW };
+    const paused = await machines.transition(id, TRANSITIONS.suspend, NOW, complete, NOTE);
+    expect(paused).toMatchObject({ state: "paused", deleteAt: NOW });
+    expect(await snapshots.find(snapshot.id)).toMatchObject({ ...capture, state: "ready" });
+    expect(await machines.findByPausedSnapshot(snapshot.id)).toEqual(paused);
+    const told = (await events.listAfter(0, id, 100)).map((event) => [
+      event.type,
+      event.fromState,
+      event.toState,
+      event.snapshotId,
+    ]);
+    expect(told).toEqual([
+      ["machine state", undefined, "creating", ""],
+      ["machine state", "creating", "running", ""],
+      ["machine state", "running", "pausing", snapshot.id],
+      ["snapshot created", undefined, undefined, snapshot.id],
+      ["machine state", "pausing", "paused", snapshot.id],
+    ]);
+  });
+
+  test("a paused machine is due when it was paused for long enough, unless it was resumed", async () => {
+    const { id } = await addRunning(undefined);
+    await machines.transition(id, TRANSITIONS.pause, NOW, {}, NOTE);
+    const late = new Date(NOW.getTime() + 10);
+    await machines.transition(id, TRANSITIONS.suspend, NOW, { deleteAt: late }, NOTE);
+    const running = await addRunning(new Date(NOW.getTime() + 20));
+    expect(await machines.nextDeadline(HOST_ID)).toEqual(late);
+    expect(await machines.listDue(HOST_ID, NOW, 10)).toEqual([]);
+    const due = await machines.listDue(HOST_ID, new Date(NOW.getTime() + 20), 10);
+    expect(due.map((machine) => machine.id)).toEqual([id, running.id]);
+    await machines.transition(id, TRANSITIONS.resume, NOW, { resumedAs: running.id }, NOTE);
+    await machines.transition(id, TRANSITIONS.settle, NOW, {}, NOTE);
+    expect(await machines.nextDeadline(HOST_ID)).toEqual(running.timeoutAt);
+  });
+
+  test("snapshots: made, completed once, hidden, removed", async () => {
+    const snapshot = newSnapshot({ idempotencyKey: "k", metadata: { a: "1" } });
+    await snapshots.insert(snapshot);
+    expect(await snapshots.insert(newSnapshot({ idempotencyKey: "k" }))).toBeUndefined();
+    expect((await snapshots.list(snapshotQuery())).items).toEqual([]);
+    const capture = { sizeBytes: 1, stoppedMs: 0.5, diskMb: 2048 };
+    const made = await snapshots.complete(snapshot.id, capture, NOW, NOTE);
+    expect(made).toMatchObject({ ...capture, state: "ready", metadata: { a: "1" } });
+    expect(await snapshots.complete(snapshot.id, capture, NOW, NOTE)).toBeUndefined();
+    expect(await snapshots.findByIdempotencyKey("k")).toEqual(made);
+    expect((await snapshots.list(snapshotQuery({ metadata: { a: "1" } }))).items).toEqual([made]);
+    expect((await snapshots.list(snapshotQuery({ metadata: { a: "2" } }))).items).toEqual([]);
+    expect((await snapshots.list(snapshotQuery({ kind: "pause" }))).items).toEqual([]);
+    await snapshots.beginDelete(snapshot.id);
+    expect((await snapshots.list(snapshotQuery())).items).toEqual([]);
+    expect(await snapshots.listOfHost(HOST_ID)).toHaveLength(1);
+    await snapshots.remove(snapshot.id, NOW, NOTE);
+    await snapshots.remove(snapshot.id, NOW, NOTE);
+    expect(await snapshots.listOfHost(HOST_ID)).toEqual([]);
+    const told = (await events.listAfter(0, snapshot.machineId, 10)).map(({ type }) => type);
+    expect(told).toEqual(["snapshot created", "snapshot deleted"]);
+  });
+
+  test("events become visible in the order of their ids, also of many transactions at once", async () => {
+    const seen: number[] = [];
+    const read = async () => {
+      while (seen.length < 60) {
+        const batch = await events.listAfter(seen.at(-1) ?? 0, "", 7);
+        seen.push(...batch.map((event) => event.id));
+      }
+    };
+    const reading = read();
+    await Promise.all(Array.from({ length: 30 }, async () => addRunning(NOW)));
+    await reading;
+    expect(seen).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
+  });
+
+  test("events go with the record of their machine, and not before their time", async () => {
+    const live = await add({ createdAt: new Date(1000) });
+    const ended = await add({ createdAt: new Date(1000) });
+    const at = new Date(2000);
+    await machines.transition(ended.id, TRANSITIONS.fail, at, { endedAt: at }, NOTE);
+    expect(await events.deleteExpired(new Date(9000), 10)).toBe(0);
+    await machines.deleteEnded(new Date(9000), 10);
+    expect(await events.deleteExpired(new Date(1500), 10)).toBe(1);
+    expect(await events.deleteExpired(new Date(9000), 10)).toBe(1);
+    const rest = await events.listBefore(undefined, "", 10);
+    expect(rest.map(({ machineId }) => machineId)).toEqual([live.id]);
+    expect(await events.lastId()).toBe(3);
   });
 
   test("keys: written, used, revoked once, listed", async () => {

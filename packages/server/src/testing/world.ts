@@ -6,7 +6,7 @@ import { machineRequest, testControlPlane } from "./control-plane.js";
 import { FakeHost } from "./fake-host.js";
 
 /** A signal that is never aborted. */
-export const never = new AbortController().signal;
+export const never: AbortSignal = new AbortController().signal;
 
 /** A control plane that runs, over a fake host and a database in memory. */
 export class TestWorld implements AsyncDisposable {
@@ -39,13 +39,15 @@ export class TestWorld implements AsyncDisposable {
   }
 
   /** A running machine that has counted to a number. */
-  async addRunning(
-    fields: Parameters<typeof machineRequest>[0] = {},
-    count = 0,
-  ): Promise<Machine> {
+  async addRunning(fields: Parameters<typeof machineRequest>[0] = {}, count = 0): Promise<Machine> {
     const machine = await this.plane.machines.create(machineRequest(fields), never);
     this.count(machine.id, count);
     return machine;
+  }
+
+  /** A running machine that goes on counting from where its snapshot was. */
+  async addChild(fields: Parameters<typeof machineRequest>[0]): Promise<Machine> {
+    return this.plane.machines.create(machineRequest(fields), never);
   }
 
   /** Lets a machine count on. */
