@@ -1,6 +1,12 @@
 import { createTransport } from "#transport";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
-import { KeyService, MACHINE_ID_HEADER, MachineService } from "@nullspace/proto";
+import {
+  EventService,
+  KeyService,
+  MACHINE_ID_HEADER,
+  MachineService,
+  SnapshotService,
+} from "@nullspace/proto";
 import { FileService, ProcessService } from "@nullspace/proto/agent";
 import { type CallOptions, CallScope, DEFAULT_TIMEOUT_MS } from "./call.js";
 import type { Configuration } from "./configuration.js";
@@ -29,6 +35,8 @@ export interface CallRule {
  */
 export class Connection {
   readonly machines: Client<typeof MachineService>;
+  readonly snapshots: Client<typeof SnapshotService>;
+  readonly events: Client<typeof EventService>;
   readonly keys: Client<typeof KeyService>;
   readonly processes: Client<typeof ProcessService>;
   readonly files: Client<typeof FileService>;
@@ -47,6 +55,8 @@ export class Connection {
     this.#closeTransport = () => closable.close();
     const { transport } = closable;
     this.machines = createClient(MachineService, transport);
+    this.snapshots = createClient(SnapshotService, transport);
+    this.events = createClient(EventService, transport);
     this.keys = createClient(KeyService, transport);
     this.processes = createClient(ProcessService, transport);
     this.files = createClient(FileService, transport);

@@ -14,6 +14,13 @@ export type { CommandLogs, ProcessInfo } from "./commands/processes.js";
 export type { CommandEnd, CommandResult } from "./commands/result.js";
 export { type ConnectionOptions, DEFAULT_URL } from "./configuration.js";
 export * from "./errors.js";
+export type {
+  Events,
+  EventType,
+  LifecycleEvent,
+  ListEventsOptions,
+  WatchEventsOptions,
+} from "./events.js";
 export type { Files } from "./files/files.js";
 export type { FileInfo, FileType } from "./files/info.js";
 export type {
@@ -25,11 +32,19 @@ export type {
   RemoveOptions,
   WriteOptions,
 } from "./files/options.js";
+export type { ForkOptions, ForkResult, Forked } from "./fork.js";
 export type { ApiKey, CreatedApiKey, Keys, ListKeysOptions } from "./keys.js";
 export { Machine } from "./machine.js";
-export type { MachineField, MachineInfo, MachineState, TimeoutAction } from "./machine-info.js";
+export type {
+  MachineField,
+  MachineInfo,
+  MachineState,
+  TimeoutAction,
+  WarmPoolMode,
+} from "./machine-info.js";
 export type {
   AdoptionReceipt,
+  ConnectOptions,
   CreateOptions,
   GetInfoOptions,
   ListOptions,
@@ -39,3 +54,11 @@ export type {
 export type { Machines } from "./machines.js";
 export { Nullspace } from "./nullspace.js";
 export type { Page, PagePromise } from "./page.js";
+export {
+  type CreateSnapshotOptions,
+  type ListSnapshotsOptions,
+  Snapshot,
+  type SnapshotInfo,
+  type SnapshotKind,
+  type Snapshots,
+} from "./snapshots.js";

@@ -7,10 +7,12 @@ import type { Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
   ErrorReason,
+  EventService,
   KeyService,
   MACHINE_ID_HEADER,
   MachineService,
   REQUEST_ID_HEADER,
+  SnapshotService,
 } from "@nullspace/proto";
 import { FileService, ProcessService } from "@nullspace/proto/agent";
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
@@ -56,6 +58,8 @@ export class FakeServer implements AsyncDisposable {
       interceptors: [this.#answerRequestId, faultInterceptor(reportDefect), this.#check],
       routes: (router) => {
         router.service(MachineService, this.machines);
+        router.service(SnapshotService, this.machines.snapshots);
+        router.service(EventService, this.machines.events);
         router.service(KeyService, this.keys);
         router.service(ProcessService, this.processes);
         router.service(FileService, this.files);
