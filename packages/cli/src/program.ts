@@ -1,9 +1,11 @@
 import { Command, CommanderError } from "commander";
 import { addCompletionCommand } from "./commands/completion.command.js";
+import { addEventsCommand } from "./commands/events.command.js";
 import { addExecCommand } from "./commands/exec.command.js";
 import { addKeyCommands } from "./commands/key.command.js";
 import { addLocalCommands } from "./commands/local.command.js";
 import { addMachineCommands } from "./commands/machine.command.js";
+import { addSnapshotCommands } from "./commands/snapshot.command.js";
 import { ExitCode } from "./exit-code.js";
 import { VERSION } from "./version.js";
 
@@ -32,6 +34,8 @@ export function createProgram(): Command {
     .showSuggestionAfterError()
     .addHelpText("after", EXAMPLES);
   addMachineCommands(program);
+  addSnapshotCommands(program);
+  addEventsCommand(program);
   addExecCommand(program);
   addKeyCommands(program);
   addLocalCommands(program);
