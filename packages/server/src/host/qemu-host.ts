@@ -1,9 +1,14 @@
 import type { ClientHttp2Session } from "node:http2";
 import { PassThrough } from "node:stream";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { HostService, PrepareTemplateRequest } from "@nullspace/proto/host";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { PrepareTemplateResponseSchema } from "@nullspace/proto/host";
+import {
+  CaptureOutcome,
+  type HostService,
+  type PrepareTemplateRequest,
+  type PrepareTemplateResponseSchema,
+  type SnapshotManifest,
+} from "@nullspace/proto/host";
 import type { Log } from "../domain/log.js";
 import { SharedTasks } from "../domain/shared-tasks.js";
 import { ClockLead } from "./agent/clock-lead.js";
@@ -11,9 +16,11 @@ import { Confinement } from "./confinement/confinement.js";
 import type { Deadline } from "./deadline.js";
 import { HostHome } from "./home.js";
 import { ImageStore } from "./image-store.js";
+import { memoryBytesOf, sizeOf } from "./machines/machine-capture.js";
 import { HeldMachines } from "./machines/held-machines.js";
 import { MachineStarter } from "./machines/machine-starter.js";
 import { Hypervisor } from "./qemu/hypervisor.js";
+import { isTemplateSnapshot } from "./snapshot-collector.js";
 import { SnapshotStore } from "./snapshot-store.js";
 import { TemplateCapture } from "./templates/template-capture.js";
 import { VerifiedFiles } from "./verified-files.js";
@@ -41,6 +48,7 @@ export class QemuHost implements AsyncDisposable {
   private constructor(
     machines: HeldMachines,
     images: ImageStore,
+    snapshots: SnapshotStore,
     hypervisor: Hypervisor,
     templates: TemplateCapture,
   ) {
@@ -55,6 +63,25 @@ export class QemuHost implements AsyncDisposable {
         await machines.stop(machineId);
         return {};
       },
+      captureMachine: async ({ machineId, snapshotId, outcome, durable }, context) => {
+        const stop = outcome === CaptureOutcome.STOP;
+        const options = { snapshotId, stop, durable };
+        const captured = await machines.capture(machineId, options, deadlineOf(context));
+        const { manifest, stoppedMs } = captured;
+        return {
+          stoppedMs,
+          sizeBytes: sizeOf(manifest),
+          memoryBytes: memoryBytesOf(manifest),
+          diskMb: manifest.diskMb,
+        };
+      },
+      deleteSnapshot: async ({ snapshotId }) => {
+        await machines.snapshots.delete(snapshotId);
+        return {};
+      },
+      listSnapshots: async () => ({
+        snapshots: (await snapshots.list()).flatMap(describeSnapshot),
+      }),
       listMachines: async () => ({ machines: await machines.list() }),
       async *watchExits(_request, { signal }) {
         for await (const machine of machines.watchExits(signal)) yield { machine };
@@ -88,7 +115,7 @@ export class QemuHost implements AsyncDisposable {
     log.debug({ program, version }, "QEMU");
     const starter = new MachineStarter(parts);
     const machines = await HeldMachines.open({ ...parts, starter });
-    return new QemuHost(machines, images, hypervisor, new TemplateCapture(parts));
+    return new QemuHost(machines, images, snapshots, hypervisor, new TemplateCapture(parts));
   }
 
   /** The one live HTTP/2 session to a machine's agent. */
@@ -123,6 +150,14 @@ export class QemuHost implements AsyncDisposable {
     }
     yield { event: { case: "snapshotId", value: await captured } };
   }
+}
+
+/** Those that their owner still has. */
+function describeSnapshot(manifest: SnapshotManifest) {
+  const { id, machineId, createdAt, diskMb, deleted } = manifest;
+  if (deleted || isTemplateSnapshot(id)) return [];
+  const times = createdAt === undefined ? {} : { createdAt };
+  return [{ snapshotId: id, machineId, diskMb, sizeBytes: sizeOf(manifest), ...times }];
 }
 
 async function describeHost(images: ImageStore, hypervisor: Hypervisor) {

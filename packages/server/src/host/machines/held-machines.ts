@@ -17,7 +17,12 @@ import { anySignal, type Deadline } from "../deadline.js";
 import { hasCode, isTemporaryName, removeTree } from "../durable-files.js";
 import type { HostHome } from "../home.js";
 import { ExitFeed } from "./exit-feed.js";
+import { isTemplateSnapshot, type Needs, SnapshotCollector } from "../snapshot-collector.js";
+import type { SnapshotStore } from "../snapshot-store.js";
+import type { VerifiedFiles } from "../verified-files.js";
 import type { AdoptedMachine } from "./hosted-machine.js";
+import { type Captured, type CaptureOptions, MachineCapture } from "./machine-capture.js";
+import { settleCapture } from "./settle-capture.js";
 import { MachineDirectory } from "./machine-directory.js";
 import type { MachineStarter } from "./machine-starter.js";
 import { killStrays, takeOver } from "./takeover.js";
@@ -27,6 +32,8 @@ export interface HeldMachinesParts {
   home: HostHome;
   confinement: Confinement;
   starter: MachineStarter;
+  files: VerifiedFiles;
+  snapshots: SnapshotStore;
   log: Log;
 }
 
@@ -49,9 +56,13 @@ export class HeldMachines implements AsyncDisposable {
   readonly #starting = new Map<string, Starting>();
   readonly #stops = new SharedTasks<void>("finish");
   readonly #exits = new ExitFeed();
+  /** The last capture of each machine: the next one waits for it. */
+  readonly #captures = new Map<string, Promise<unknown>>();
+  readonly snapshots: SnapshotCollector;
 
   private constructor(parts: HeldMachinesParts) {
     this.#parts = parts;
+    this.snapshots = new SnapshotCollector(parts.home, parts.snapshots, () => this.#needs());
   }
 
   /** Takes over what a former server left, and ends what it left half-made. */
@@ -74,6 +85,24 @@ export class HeldMachines implements AsyncDisposable {
     const { receipt } = adopted.manifest;
     if (receipt === undefined) throw new Error(`machine ${id} runs without a receipt`);
     return receipt;
+  }
+
+  /**
+   * Saves a running machine; one capture of a machine at a time. A snapshot that there is
+   * already is not taken again.
+   *
+   * @throws Fault MACHINE_NOT_RUNNING, or see {@link MachineCapture.run}.
+   */
+  async capture(id: string, options: CaptureOptions, deadline: Deadline): Promise<Captured> {
+    const former = this.#captures.get(id) ?? Promise.resolve();
+    const capture = former.then(() => this.#capture(id, options, deadline));
+    const settled = capture.catch(() => undefined);
+    this.#captures.set(id, settled);
+    try {
+      return await capture;
+    } finally {
+      if (this.#captures.get(id) === settled) this.#captures.delete(id);
+    }
   }
 
   /** Ends a machine and removes all that it held. One that is gone already is fine. */
@@ -130,7 +159,7 @@ export class HeldMachines implements AsyncDisposable {
         .filter((name) => !isTemporaryName(name))
         .map(async (id) => {
           const found = await takeOver(id, this.#directory(id), confinement.users, log);
-          if (found.kind === "running") this.#hold(found.adopted);
+          if (found.kind === "running") await this.#inheritRunning(found.adopted);
           else if (found.kind === "dead") {
             this.#remains.set(id, { state: HostMachineState.DEAD, manifest: found.manifest });
           } else {
@@ -141,6 +170,43 @@ export class HeldMachines implements AsyncDisposable {
     const kept = [...this.#running.values()].map(({ machine }) => machine.qemu.process.pid);
     await killStrays([home.machines, home.snapshots], new Set(kept));
     await home.removeLeftovers();
+    await this.snapshots.collect();
+  }
+
+  async #capture(id: string, options: CaptureOptions, deadline: Deadline): Promise<Captured> {
+    const { snapshots } = this.#parts;
+    using _ = this.snapshots.pin(options.snapshotId);
+    const done = await snapshots.find(options.snapshotId);
+    if (done !== undefined && !done.deleted) {
+      if (options.stop) await this.stop(id);
+      return { manifest: done, stoppedMs: 0 };
+    }
+    const adopted = this.#running.get(id);
+    if (adopted === undefined) throw notRunning(id);
+    const captured = await new MachineCapture(this.#parts, adopted, options).run(deadline);
+    if (options.stop) await this.stop(id);
+    return captured;
+  }
+
+  *#needs(): Generator<Needs> {
+    for (const { manifest } of this.#running.values()) yield manifest;
+    for (const { manifest } of this.#remains.values()) if (manifest !== undefined) yield manifest;
+  }
+
+  async #inheritRunning(adopted: AdoptedMachine): Promise<void> {
+    const { machine, manifest } = adopted;
+    const { snapshots, log } = this.#parts;
+    this.#hold(adopted);
+    const { pending } = manifest;
+    if (pending === undefined) return;
+    const snapshot = await snapshots.find(pending.snapshotId);
+    const isPaused = pending.stop && snapshot !== undefined && !snapshot.deleted;
+    log.info(
+      { machineId: machine.id, ...pending, isPaused },
+      "settling a capture that was cut off",
+    );
+    if (isPaused) await this.stop(machine.id);
+    else await settleCapture(this.#parts, adopted, pending.snapshotId);
   }
 
   async #start(request: StartMachineRequest, deadline: Deadline): Promise<AdoptedMachine> {
@@ -149,6 +215,7 @@ export class HeldMachines implements AsyncDisposable {
     if (former !== undefined) return await former.result;
     const abort = new AbortController();
     const signal = anySignal(deadline.signal, abort.signal);
+    using _ = this.snapshots.pin(request.snapshotId);
     const result = this.#parts.starter.start(request, { ...deadline, signal });
     this.#starting.set(id, { abort, result });
     try {
@@ -191,7 +258,8 @@ export class HeldMachines implements AsyncDisposable {
     const directory = this.#directory(id);
     this.#running.delete(id);
     // Until all is gone: whoever asks again goes on here.
-    this.#remains.set(id, { state: HostMachineState.DEAD, manifest: running?.manifest });
+    const manifest = running?.manifest ?? this.#remains.get(id)?.manifest;
+    this.#remains.set(id, { state: HostMachineState.DEAD, manifest });
     await running?.machine.release();
     await running?.machine.qemu.process.kill();
     const user = running?.machine.user ?? (await this.#userOf(directory));
@@ -199,7 +267,10 @@ export class HeldMachines implements AsyncDisposable {
     await confinement.cgroups.remove(id);
     await removeTree(directory.path);
     confinement.users.release(user);
+    const remains = this.#remains.get(id)?.manifest;
     this.#remains.delete(id);
+    const layers = [...(remains?.memoryLayers ?? []), ...(remains?.diskLayers ?? [])];
+    if (!layers.every(isTemplateSnapshot)) await this.snapshots.collect();
   }
 
   async #userOf(directory: MachineDirectory) {
@@ -214,6 +285,13 @@ export class HeldMachines implements AsyncDisposable {
   #directory(id: string): MachineDirectory {
     return new MachineDirectory(this.#parts.home.machine(id));
   }
+}
+
+function notRunning(id: string): Fault {
+  return new Fault(ErrorReason.MACHINE_NOT_RUNNING, `machine ${id} does not run on this host`, {
+    remedy: "Only a running machine can be saved.",
+    details: { machine_id: id },
+  });
 }
 
 function describe(

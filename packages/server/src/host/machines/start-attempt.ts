@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { open } from "node:fs/promises";
+import { open, writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { clone, create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
@@ -29,7 +29,7 @@ import { QemuEndedError, type RunningQemu } from "../qemu/running-qemu.js";
 import type { OpenSnapshot } from "../snapshot-store.js";
 import { connectUnix } from "../unix-socket.js";
 import { type AdoptedMachine, HostedMachine } from "./hosted-machine.js";
-import type { MachineDirectory } from "./machine-directory.js";
+import { FIRST_DISK, type MachineDirectory } from "./machine-directory.js";
 import { startFault } from "./start-fault.js";
 
 /** What an attempt works with. */
@@ -74,7 +74,7 @@ export class StartAttempt {
     const timings = new Timings();
     await directory.make();
     this.#madeDirectory = true;
-    await Promise.all([directory.openFor(this.#user), this.#writeDisk()]);
+    await Promise.all([directory.openFor(this.#user), this.#writeFiles()]);
     timings.mark("filesMs");
     const qemu = await this.#startQemu(deadline);
     timings.mark("qemuMs");
@@ -116,18 +116,23 @@ export class StartAttempt {
     return signal?.aborted === true ? signal.reason : fault;
   }
 
-  async #writeDisk(): Promise<void> {
-    const { request, directory } = this.#plan;
+  async #writeFiles(): Promise<void> {
+    const { snapshot, directory } = this.#plan;
     // For people and their tools: QEMU gets what lies below as an open file.
-    const path = `../../snapshots/${request.snapshotId}/disk.qcow2`;
-    await directory.writeDisk(emptyOverlay(this.#diskMb, { path, format: "qcow2" }));
+    const path = `../../snapshots/${snapshot.manifest.diskLayers.at(-1)}/disk.qcow2`;
+    const disk = emptyOverlay(this.#diskMb, { path, format: "qcow2" });
+    await Promise.all([
+      directory.writeDisk(FIRST_DISK, disk),
+      writeFile(directory.memoryTable, snapshot.memoryTable, { mode: 0o600 }),
+    ]);
   }
 
   async #startQemu(deadline: Deadline): Promise<RunningQemu> {
     const { hypervisor } = this.#parts;
     const { request, snapshot, platform, directory } = this.#plan;
     const { vcpus, memoryMb } = snapshot.manifest;
-    await using disk = await open(directory.disk, "r+");
+    await using disk = await open(directory.disk(FIRST_DISK), "r+");
+    await using memoryTable = await open(directory.memoryTable, "r");
     await using console = await open(directory.console, "a", 0o600);
     return await hypervisor.start(
       {
@@ -138,8 +143,10 @@ export class StartAttempt {
           size: { vcpus, memoryMb },
           name: request.machineId,
           generationId: randomUUID(),
+          layers: { memory: snapshot.layers.memory.length, disks: snapshot.layers.disks.length },
         },
-        files: { ...snapshot.files, disk, console },
+        files: { ...snapshot.files, memoryTable, disk, console },
+        layers: snapshot.layers,
         diskMb: this.#diskMb,
       },
       platform,
@@ -150,6 +157,7 @@ export class StartAttempt {
   /** Notes which process this is, so that a later server can end it or take it over. */
   async #recordProcess({ qemu, directory }: HostedMachine): Promise<MachineManifest> {
     const { request, snapshot } = this.#plan;
+    const { compatibility } = snapshot.manifest;
     const identity = await identifyProcess(qemu.process.pid);
     if (identity === undefined) throw new QemuEndedError("");
     const record = create(MachineManifestSchema, {
@@ -160,6 +168,14 @@ export class StartAttempt {
       channelKey: snapshot.manifest.channelKey,
       generation: snapshot.manifest.generation + 1n,
       startedAt: timestampNow(),
+      memoryLayers: snapshot.manifest.memoryLayers,
+      diskLayers: snapshot.manifest.diskLayers,
+      diskFile: FIRST_DISK,
+      imageDigest: snapshot.manifest.imageDigest,
+      vcpus: snapshot.manifest.vcpus,
+      memoryMb: snapshot.manifest.memoryMb,
+      diskMb: this.#diskMb,
+      ...(compatibility === undefined ? {} : { compatibility }),
     });
     await directory.writeManifest(record);
     return record;
@@ -195,6 +211,7 @@ export class StartAttempt {
       envs,
       cwd,
       generation: record.generation,
+      keepEnvironment: request.keepEnvironment,
       growRoot: this.#diskMb > snapshot.manifest.diskMb,
     };
     const system = systemClient(await agent.session(deadline));
