@@ -9,6 +9,7 @@ import {
   DEFAULT_PORT,
   defaultMaxMemoryMb,
   LOG_LEVELS,
+  poolEntry,
   wholeNumber,
 } from "./settings.js";
 
@@ -41,6 +42,12 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
       "memory of all machines together, in MiB",
       wholeNumber(128, Number.MAX_SAFE_INTEGER),
       defaultMaxMemoryMb(),
+    )
+    .option(
+      "--warm-pool <template=n>",
+      "machines that wait, restored, for whoever asks; may be given more than once",
+      poolEntry,
+      new Map<string, number>(),
     )
     .option(
       "--keep-days <n>",

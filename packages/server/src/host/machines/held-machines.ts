@@ -26,12 +26,14 @@ import { settleCapture } from "./settle-capture.js";
 import { MachineDirectory } from "./machine-directory.js";
 import type { MachineStarter } from "./machine-starter.js";
 import { killStrays, takeOver } from "./takeover.js";
+import { isPooled, type WarmPool } from "./warm-pool.js";
 
 /** What the machines are held with. */
 export interface HeldMachinesParts {
   home: HostHome;
   confinement: Confinement;
   starter: MachineStarter;
+  pool: WarmPool;
   files: VerifiedFiles;
   snapshots: SnapshotStore;
   log: Log;
@@ -41,6 +43,12 @@ export interface HeldMachinesParts {
 interface Remains {
   state: HostMachineState.DEAD | HostMachineState.STARTING;
   manifest: MachineManifest | undefined;
+}
+
+/** A machine that runs and has confirmed it. */
+export interface Started {
+  receipt: AdoptionReceipt;
+  fromWarmPool: boolean;
 }
 
 interface Starting {
@@ -77,14 +85,14 @@ export class HeldMachines implements AsyncDisposable {
    *
    * @throws see {@link MachineStarter.start}.
    */
-  async start(request: StartMachineRequest, deadline: Deadline): Promise<AdoptionReceipt> {
+  async start(request: StartMachineRequest, deadline: Deadline): Promise<Started> {
     const id = request.machineId;
     // What is left of a former start, or of a stop in progress, goes first.
     if (this.#remains.has(id)) await this.stop(id);
     const adopted = this.#running.get(id) ?? (await this.#start(request, deadline));
     const { receipt } = adopted.manifest;
     if (receipt === undefined) throw new Error(`machine ${id} runs without a receipt`);
-    return receipt;
+    return { receipt, fromWarmPool: adopted.manifest.cgroup !== "" };
   }
 
   /**
@@ -146,6 +154,7 @@ export class HeldMachines implements AsyncDisposable {
     for (const { abort } of starting) abort.abort(new Error("the host is stopping"));
     await Promise.allSettled(starting.map(({ result }) => result));
     await this.#stops[Symbol.asyncDispose]();
+    await this.#parts.pool[Symbol.asyncDispose]();
     const running = [...this.#running.values()];
     this.#running.clear();
     await Promise.all(running.map(({ machine }) => machine.release()));
@@ -170,6 +179,8 @@ export class HeldMachines implements AsyncDisposable {
     const kept = [...this.#running.values()].map(({ machine }) => machine.qemu.process.pid);
     await killStrays([home.machines, home.snapshots], new Set(kept));
     await home.removeLeftovers();
+    // Nobody has been told of those that waited in a pool.
+    await Promise.all([...this.#remains.keys()].filter(isPooled).map((id) => this.stop(id)));
     await this.snapshots.collect();
   }
 
@@ -190,6 +201,7 @@ export class HeldMachines implements AsyncDisposable {
 
   *#needs(): Generator<Needs> {
     for (const { manifest } of this.#running.values()) yield manifest;
+    yield* this.#parts.pool.needs();
     for (const { manifest } of this.#remains.values()) if (manifest !== undefined) yield manifest;
   }
 
@@ -216,7 +228,7 @@ export class HeldMachines implements AsyncDisposable {
     const abort = new AbortController();
     const signal = anySignal(deadline.signal, abort.signal);
     using _ = this.snapshots.pin(request.snapshotId);
-    const result = this.#parts.starter.start(request, { ...deadline, signal });
+    const result = this.#make(request, { ...deadline, signal });
     this.#starting.set(id, { abort, result });
     try {
       const adopted = await result;
@@ -225,6 +237,11 @@ export class HeldMachines implements AsyncDisposable {
     } finally {
       this.#starting.delete(id);
     }
+  }
+
+  async #make(request: StartMachineRequest, deadline: Deadline): Promise<AdoptedMachine> {
+    const { pool, starter } = this.#parts;
+    return (await pool.take(request, deadline)) ?? (await starter.start(request, deadline));
   }
 
   #hold(adopted: AdoptedMachine): void {
@@ -264,7 +281,7 @@ export class HeldMachines implements AsyncDisposable {
     await running?.machine.qemu.process.kill();
     const user = running?.machine.user ?? (await this.#userOf(directory));
     if (running === undefined) await killStrays([directory.path], new Set());
-    await confinement.cgroups.remove(id);
+    await confinement.cgroups.remove(manifest?.cgroup || id);
     await removeTree(directory.path);
     confinement.users.release(user);
     const remains = this.#remains.get(id)?.manifest;

@@ -14,6 +14,7 @@ import type { Log } from "../../domain/log.js";
 import { Timings } from "../../domain/timings.js";
 import { anySignal, type Deadline } from "../deadline.js";
 import { syncPath } from "../durable-files.js";
+import { faultPoint } from "../fault-point.js";
 import type { HostHome } from "../home.js";
 import { DirtyMemory } from "../memory/dirty-memory.js";
 import { encodeMap } from "../memory/memory-map.js";
@@ -109,18 +110,23 @@ export class MachineCapture {
     await this.#addDisk(nextDisk, deadline);
     await directory.openFor(user);
     await this.#note(nextDisk);
+    faultPoint("capture-prepared");
     this.#timings.mark("prepareMs");
 
     const { runs, stoppedMs } = await this.#standStill(deadline, async () => {
+      faultPoint("capture-stopped");
       const dirty = memory.find();
       await Promise.all([saveDevices(machine.qemu.qmp, deadline), memory.copy(dirty, pages)]);
+      faultPoint("capture-copied");
       await machine.qemu.qmp.execute(
         "blockdev-snapshot",
         { node: diskNode(manifest.diskFile), overlay: diskNode(nextDisk) },
         deadline,
       );
+      faultPoint("capture-sealed");
       return dirty;
     });
+    faultPoint("capture-going-on");
     this.#timings.mark("stoppedMs");
     await this.#takeFiles(runs, nextDisk);
     const snapshot = await this.#publish();
@@ -198,6 +204,7 @@ export class MachineCapture {
     await rename(directory.disk(manifest.diskFile), this.#file("disk.qcow2"));
     const diskLayers = [...manifest.diskLayers, this.#options.snapshotId];
     await this.#record({ ...manifest, diskLayers, diskFile: nextDisk });
+    faultPoint("capture-moved");
     await takeDevices(directory.path, this.#file("devices"));
     await directory.closeFor(user);
     await writeFile(this.#file("memory.map"), encodeMap(runs), { mode: 0o600 });
@@ -214,6 +221,7 @@ export class MachineCapture {
         return [name, await digestFile(this.#file(name))] as const;
       }),
     );
+    faultPoint("capture-written");
     const { compatibility } = manifest;
     const snapshot = create(SnapshotManifestSchema, {
       format: 1,
@@ -232,6 +240,7 @@ export class MachineCapture {
       createdAt: timestampNow(),
     });
     await snapshots.write(snapshot, { durable });
+    faultPoint("capture-published");
     // One that is to end keeps the note: a later server then knows that it may.
     const { pending: _, ...record } = manifest;
     if (!this.#options.stop) await this.#record(record);

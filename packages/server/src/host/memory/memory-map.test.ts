@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { decodeMap, encodeMap, encodeTable, overlay } from "./memory-map.js";
 import { PAGE_BYTES, type PageRun } from "./page-run.js";
@@ -46,6 +46,16 @@ describe("overlay", () => {
   });
 });
 
+/** Whatever is damaged says so in one way. */
+function decodeOrNothing(map: Buffer): PageRun[] {
+  try {
+    return decodeMap(map, 1 << 20, 1 << 20);
+  } catch (error) {
+    if (error instanceof RangeError) return [];
+    throw error;
+  }
+}
+
 describe("decodeMap", () => {
   test("reads what was written", () => {
     fc.assert(
@@ -68,12 +78,8 @@ describe("decodeMap", () => {
   test("never accepts random bytes that point outside", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 160 }), (bytes) => {
-        try {
-          for (const { page, pages } of decodeMap(Buffer.from(bytes), 1 << 20, 1 << 20)) {
-            expect((page + pages) * PAGE_BYTES).toBeLessThanOrEqual(1 << 20);
-          }
-        } catch (error) {
-          expect(error).toBeInstanceOf(RangeError);
+        for (const { page, pages } of decodeOrNothing(Buffer.from(bytes))) {
+          expect((page + pages) * PAGE_BYTES).toBeLessThanOrEqual(1 << 20);
         }
       }),
     );
