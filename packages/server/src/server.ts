@@ -21,8 +21,10 @@ import { Listener, type RequestHandler } from "./http/listener.js";
 import { answerText } from "./http/plain-answers.js";
 import { apiOptions } from "./rpc/routes.js";
 import { openDatabase } from "./store/database.js";
+import { SqlEventStore } from "./store/events.js";
 import { SqlKeyStore } from "./store/keys.js";
 import { SqlMachineStore } from "./store/machines.js";
+import { SqlSnapshotStore } from "./store/snapshots.js";
 
 /** What a server needs of the host that runs its machines. */
 export interface Host extends AsyncDisposable {
@@ -91,6 +93,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       hostId: await home.hostId(),
       host: hostClient(host, onDefect),
       machineStore: new SqlMachineStore(database),
+      snapshotStore: new SqlSnapshotStore(database),
+      eventStore: new SqlEventStore(database),
       keyStore: new SqlKeyStore(database),
       capacity: options.capacity,
       keepEndedMs: options.keepEndedMs,
@@ -106,6 +110,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     api: apiOptions({ controlPlane, stopping: stopping.signal, onDefect }),
     proxy: new AgentProxy({
       admit: (authorization, machineId) => admit(controlPlane, authorization, machineId),
+      use: (machineId) => controlPlane.activity.begin(machineId),
       connectAgent: (machineId, signal) => host.connectAgent(machineId, signal),
       stopping: stopping.signal,
       onDefect,

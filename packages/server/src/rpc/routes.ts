@@ -1,9 +1,11 @@
 import type { ConnectRouter, ConnectRouterOptions, HandlerContext } from "@connectrpc/connect";
-import { KeyService, MachineService } from "@nullspace/proto";
+import { EventService, KeyService, MachineService, SnapshotService } from "@nullspace/proto";
 import { faultInterceptor, mapError } from "@nullspace/proto/fault";
 import type { ControlPlane } from "../domain/control-plane.js";
+import { eventService } from "./event-service.js";
 import { keyService } from "./key-service.js";
 import { machineService } from "./machine-service.js";
+import { snapshotService } from "./snapshot-service.js";
 
 /** Largest message that the control plane reads. */
 const MAX_REQUEST_BYTES = 1 << 20;
@@ -35,7 +37,9 @@ export function apiOptions({
       }
     },
     routes(router) {
-      router.service(MachineService, machineService(controlPlane.machines, stopping));
+      router.service(MachineService, machineService(controlPlane.machines, stopping, onDefect));
+      router.service(SnapshotService, snapshotService(controlPlane.snapshots));
+      router.service(EventService, eventService(controlPlane.events, stopping));
       router.service(KeyService, keyService(controlPlane.keys));
     },
   };
