@@ -62,6 +62,8 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
   withPlace(program.command("doctor"))
     .description("look at what a server needs of this computer, and say what to do")
     .option("--json", "print the checks as JSON", false)
+    .option("--gc", "look for snapshots that nobody needs instead, and remove them", false)
+    .option("--dry-run", "with --gc: only tell which they are", false)
     .action(async (options: DoctorOptions) => {
       exitCode = await runDoctor(options);
     });

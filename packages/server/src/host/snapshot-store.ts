@@ -8,7 +8,7 @@ import { hasCode, isTemporaryName } from "./durable-files.js";
 import type { HostHome } from "./home.js";
 import type { ImageStore } from "./image-store.js";
 import { readManifest, writeManifest } from "./manifests.js";
-import { decodeMap, encodeTable, overlay } from "./memory/memory-map.js";
+import { decodeMap, type LayeredRun, overlay } from "./memory/memory-map.js";
 import type { LaunchOptions } from "./qemu/launch.js";
 import type { VerifiedFiles } from "./verified-files.js";
 
@@ -31,8 +31,8 @@ export interface OpenSnapshot extends AsyncDisposable {
     readonly memory: readonly FileHandle[];
     readonly disks: readonly FileHandle[];
   };
-  /** Which pages lie in which layer of memory; empty for a template. */
-  readonly memoryTable: Buffer;
+  /** Which pages lie in which layer of memory; none for a template. */
+  readonly memoryRuns: readonly LayeredRun[];
 }
 
 /** The snapshots that this host has. */
@@ -108,7 +108,7 @@ export class SnapshotStore {
       manifest,
       files,
       layers: { memory, disks },
-      memoryTable: encodeTable(overlay(maps)),
+      memoryRuns: overlay(maps),
       [Symbol.asyncDispose]: () => owner.disposeAsync(),
     };
   }

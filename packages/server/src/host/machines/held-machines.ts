@@ -18,6 +18,7 @@ import { hasCode, isTemporaryName, removeTree } from "../durable-files.js";
 import type { HostHome } from "../home.js";
 import { ExitFeed } from "./exit-feed.js";
 import { isTemplateSnapshot, type Needs, SnapshotCollector } from "../snapshot-collector.js";
+import { SnapshotFlattener } from "../snapshot-flattener.js";
 import type { SnapshotStore } from "../snapshot-store.js";
 import type { VerifiedFiles } from "../verified-files.js";
 import type { AdoptedMachine } from "./hosted-machine.js";
@@ -67,10 +68,12 @@ export class HeldMachines implements AsyncDisposable {
   /** The last capture of each machine: the next one waits for it. */
   readonly #captures = new Map<string, Promise<unknown>>();
   readonly snapshots: SnapshotCollector;
+  readonly #flattener: SnapshotFlattener;
 
   private constructor(parts: HeldMachinesParts) {
     this.#parts = parts;
     this.snapshots = new SnapshotCollector(parts.home, parts.snapshots, () => this.#needs());
+    this.#flattener = new SnapshotFlattener({ ...parts, collector: this.snapshots });
   }
 
   /** Takes over what a former server left, and ends what it left half-made. */
@@ -155,6 +158,7 @@ export class HeldMachines implements AsyncDisposable {
     await Promise.allSettled(starting.map(({ result }) => result));
     await this.#stops[Symbol.asyncDispose]();
     await this.#parts.pool[Symbol.asyncDispose]();
+    await this.#flattener[Symbol.asyncDispose]();
     const running = [...this.#running.values()];
     this.#running.clear();
     await Promise.all(running.map(({ machine }) => machine.release()));
@@ -195,6 +199,8 @@ export class HeldMachines implements AsyncDisposable {
     const adopted = this.#running.get(id);
     if (adopted === undefined) throw notRunning(id);
     const captured = await new MachineCapture(this.#parts, adopted, options).run(deadline);
+    // The snapshot of a fork is gone before that would be of use.
+    if (options.durable) this.#flattener.consider(captured.manifest);
     if (options.stop) await this.stop(id);
     return captured;
   }

@@ -21,6 +21,7 @@ import { anySignal, callOptions, type Deadline } from "../deadline.js";
 import { removeTree } from "../durable-files.js";
 import { faultPoint } from "../fault-point.js";
 import type { HostHome } from "../home.js";
+import { encodeTable } from "../memory/memory-map.js";
 import type { Acceleration } from "../qemu/accelerator.js";
 import { AGENT_SOCKET } from "../qemu/command-line.js";
 import { RESTORE_URI } from "../qemu/descriptors.js";
@@ -193,13 +194,13 @@ export class StartAttempt {
     return this.#restored;
   }
 
-  async #writeFiles({ manifest, memoryTable }: OpenSnapshot): Promise<void> {
+  async #writeFiles({ manifest, memoryRuns }: OpenSnapshot): Promise<void> {
     // For people and their tools: QEMU gets what lies below as an open file.
     const path = `../../snapshots/${manifest.diskLayers.at(-1)}/disk.qcow2`;
     const disk = emptyOverlay(this.#plan.diskMb, { path, format: "qcow2" });
     await Promise.all([
       this.#directory.writeDisk(FIRST_DISK, disk),
-      writeFile(this.#directory.memoryTable, memoryTable, { mode: 0o600 }),
+      writeFile(this.#directory.memoryTable, encodeTable(memoryRuns), { mode: 0o600 }),
     ]);
   }
 
