@@ -56,7 +56,7 @@ test("the console asks for a key and lists machines as they come and go", async 
     .waitFor();
 
   const machine = await server.client.machines.create();
-  const row = page.getByText(machine.id);
+  const row = page.getByText(machine.id, { exact: true }).first();
   await row.waitFor();
   await page
     .getByText(/running/i)

@@ -108,7 +108,7 @@ test("a VM that dies while no server runs is failed at the next start", async ()
   await using second = await startServer({ home });
   const { machines } = second.client;
   await until("it has failed", async () => (await machines.getInfo(machine.id)).state === "failed");
-  await expect(machines.connect(machine.id)).rejects.toMatchObject({ reason: "MACHINE_DIED" });
+  expect((await machines.getInfo(machine.id)).failure).toContain("ended by itself");
 });
 
 test("a deadline that passes while no server runs is kept at the next start", async () => {

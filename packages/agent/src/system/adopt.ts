@@ -74,7 +74,14 @@ async function askHelper(
     text: `${identity.bootId(machineId, generation)}\n`,
     mode: 0o444,
   };
-  const machine = { machineId, hostname, envs, cwd: cwd || state.machine.cwd, generation };
+  const former = request.keepEnvironment ? state.machine.envs : {};
+  const machine = {
+    machineId,
+    hostname,
+    envs: { ...former, ...envs },
+    cwd: cwd || state.machine.cwd,
+    generation,
+  };
   await Promise.all([
     helper.request("set-time", String(time.seconds), String(time.nanos)),
     helper.request("reseed", Buffer.from(request.entropy).toString("hex")),

@@ -151,7 +151,9 @@ async function relay(
   );
   upstream.on("end", () => {
     if (!response.headersSent || upstream.rstCode !== constants.NGHTTP2_NO_ERROR) return broken();
-    response.end(resolve);
+    response.end();
+    // The stream may close before the last bytes have gone out to the client.
+    resolve();
   });
   upstream.on("error", reject);
   upstream.on("close", broken);

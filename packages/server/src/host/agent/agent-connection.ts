@@ -19,8 +19,8 @@ const ATTEMPTS = 3;
 export class AgentConnection implements Disposable {
   /** The channel key for connections from now on; one that is open is not touched. */
   key: Uint8Array;
-  readonly #machineId: string;
-  readonly #directory: string;
+  #machineId: string;
+  #directory: string;
   readonly #disposed = new AbortController();
   #link: AgentLink | undefined;
   #dialing: Promise<AgentLink> | undefined;
@@ -55,6 +55,17 @@ export class AgentConnection implements Disposable {
   async begin(socket: Socket, deadline: Deadline): Promise<ClientHttp2Session> {
     this.#dialing = this.#dial(socket);
     return this.session(deadline);
+  }
+
+  /** Notes another name and folder of the machine; a connection that is open is not touched. */
+  rename(machineId: string, directory: string): void {
+    this.#machineId = machineId;
+    this.#directory = directory;
+  }
+
+  /** Stops or goes on to ask the agent whether it is still there: a guest that stands still cannot answer. */
+  keepAlive(isOn: boolean): void {
+    if (this.#link !== undefined) this.#link.isKeptAlive = isOn;
   }
 
   /** Ends the connection, if there is one: the next caller gets a new one. */

@@ -16,6 +16,8 @@ export interface AgentLink {
   readonly session: ClientHttp2Session;
   /** Resolves, never rejects, when the session has ended for whatever reason. */
   readonly closed: Promise<void>;
+  /** Whether the agent is asked from time to time whether it is still there. */
+  isKeptAlive: boolean;
   /**
    * Ends the connection below the session: calls fail here, and for the guest the
    * host is just gone. Ending the session itself would reset each stream, which
@@ -91,10 +93,12 @@ async function openSession(socket: Socket, deadline: Deadline): Promise<AgentLin
   const close = () => {
     socket.destroy();
   };
+  const link = { session, closed, close, isKeptAlive: true };
   const timer = setInterval(() => {
+    if (!link.isKeptAlive) return;
     const overdue = setTimeout(close, PING_TIMEOUT_MS).unref();
     session.ping(() => clearTimeout(overdue));
   }, PING_EVERY_MS).unref();
   void closed.then(() => clearInterval(timer));
-  return { session, closed, close };
+  return link;
 }

@@ -7,11 +7,11 @@ import type { MachineDirectory } from "./machine-directory.js";
 
 /** A machine whose QEMU runs, and the way to its agent. */
 export class HostedMachine {
-  readonly id: string;
-  readonly directory: MachineDirectory;
   readonly user: GuestUser | undefined;
   readonly qemu: RunningQemu;
   readonly agent: AgentConnection;
+  #id: string;
+  #directory: MachineDirectory;
 
   /** @param channelKey - the key that the guest listens for at the moment. */
   constructor(
@@ -21,8 +21,8 @@ export class HostedMachine {
     qemu: RunningQemu,
     channelKey: Uint8Array,
   ) {
-    this.id = id;
-    this.directory = directory;
+    this.#id = id;
+    this.#directory = directory;
     this.user = user;
     this.qemu = qemu;
     this.agent = new AgentConnection(id, directory.path, channelKey);
@@ -30,6 +30,21 @@ export class HostedMachine {
     qemu.qmp.on("VSERPORT_CHANGE", (port) => {
       if (port.id === AGENT_PORT_ID && !port.open) this.agent.drop();
     });
+  }
+
+  get id(): string {
+    return this.#id;
+  }
+
+  get directory(): MachineDirectory {
+    return this.#directory;
+  }
+
+  /** Notes that the machine has got its own name, and its folder with it. */
+  rename(id: string, directory: MachineDirectory): void {
+    this.#id = id;
+    this.#directory = directory;
+    this.agent.rename(id, directory.path);
   }
 
   /** Lets go of the machine, which goes on. */
