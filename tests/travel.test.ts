@@ -143,7 +143,9 @@ while True:
     i += 50
 '`;
   await parent.commands.run(load, { background: true });
-  await parent.commands.run("until [ $(stat -c %s /workspace/load.db) -gt 20000 ]; do sleep 0.1; done");
+  await parent.commands.run(
+    "until [ $(stat -c %s /workspace/load.db) -gt 20000 ]; do sleep 0.1; done",
+  );
   for (let copy = 0; copy < 4; copy++) {
     const child = await parent.fork();
     const check = `python3 -c '

@@ -8,6 +8,13 @@
 // outlives the agent: while a crashed agent is being restarted it holds the
 // pipes, so user processes neither die of SIGPIPE nor lose their exit status.
 //
+// A process may have a terminal instead of pipes. Node can neither open one nor
+// be handed one (the master side of a terminal cannot be opened through /proc),
+// so the helper keeps the master and carries bytes between it and two pipes.
+//
+// Started with NULLSPACE_ASKPASS in its environment it is no helper but what git
+// and ssh run to ask for a password: it asks the agent, at the socket named there.
+//
 // Protocol, over the Unix stream socket given as argv[1], one client at a time:
 //   client -> helper   frames: u32 length, then NUL-terminated strings: sequence number, verb, arguments
 //   helper -> client   lines:  "ok SEQ [VALUE...]", "error SEQ STEP ERRNO",
@@ -36,6 +43,7 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,12 +51,26 @@
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 #endif
 
-enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256 };
+enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256, CARRY_BYTES = 16384 };
+
+// Bytes on their way from one descriptor to another; no more are read before all are written.
+struct carrier {
+  int from, to;  // -1 when it has ended
+  size_t at, end;
+  char bytes[CARRY_BYTES];
+};
+
+// What stands between a process's terminal and its pipes.
+struct terminal {
+  int master, slave;  // the slave is held until the process has ended: while nobody else has it open the master is dead
+  struct carrier in, out;
+};
 
 struct child {
   struct child *next;
   pid_t pid;
-  int fds[3];  // stdin (or -1), stdout, stderr: our ends
+  int fds[3];  // stdin (or -1), stdout, stderr (or -1): the agent's ends
+  struct terminal *terminal;  // or NULL
   int exited, status;
   char *meta;  // the agent's own words about it, told again to the next agent
 };
@@ -98,6 +120,7 @@ struct spawn {
   gid_t groups[MAX_GROUPS];
   size_t group_count;
   int ends[3];  // the child's
+  int has_terminal;
   const char *volatile failed_step;  // written by the vforked child
   volatile int failed_errno;
 };
@@ -134,6 +157,8 @@ static void __attribute__((noreturn, noinline)) become(struct spawn *s) {
   s->failed_step = "stdio";
   for (int i = 0; i < 3; i++)
     if (dup2(s->ends[i], i) < 0) goto failed;
+  s->failed_step = "terminal";
+  if (s->has_terminal && ioctl(0, TIOCSCTTY, 0) < 0) goto failed;
   s->failed_step = "user";
   if (geteuid() == 0) {
     if (syscall(SYS_setgroups, s->group_count, s->groups) < 0) goto failed;
@@ -168,6 +193,58 @@ static int make_stdio(int want_stdin, int ours[3], int theirs[3]) {
   return 0;
 }
 
+static void close_terminal(struct child *c) {
+  if (!c->terminal) return;
+  close_fd(&c->terminal->master);
+  close_fd(&c->terminal->slave);
+  close_fd(&c->terminal->in.from);
+  close_fd(&c->terminal->out.to);
+  free(c->terminal);
+  c->terminal = NULL;
+}
+
+static int set_size(int terminal, const char *columns, const char *rows) {
+  struct winsize size = {.ws_col = atoi(columns), .ws_row = atoi(rows)};
+  return ioctl(terminal, TIOCSWINSZ, &size);
+}
+
+// SIZE is "COLUMNSxROWS".
+static int make_terminal(struct child *c, struct spawn *s, const char *size) {
+  const char *rows = strchr(size, 'x');
+  struct terminal *t = calloc(1, sizeof *t);
+  if (!t) abort();
+  t->master = t->slave = t->in.from = t->in.to = t->out.from = t->out.to = -1;
+  c->terminal = t;
+  int in[2], out[2], unlocked = 0;
+  if (!rows) {
+    errno = EINVAL;
+    return -1;
+  }
+  if ((t->master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)) < 0) return -1;
+  if (ioctl(t->master, TIOCSPTLCK, &unlocked) < 0) return -1;
+  // By descriptor, not by name: /dev/pts may be anything to the helper.
+  if ((t->slave = ioctl(t->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) return -1;
+  if (geteuid() == 0 && (fchown(t->slave, s->uid, -1) < 0 || fchmod(t->slave, 0620) < 0)) return -1;
+  if (set_size(t->master, size, rows + 1) < 0) return -1;
+  // Else the erase key takes one byte of a character away, not the character.
+  struct termios modes;
+  if (tcgetattr(t->slave, &modes) < 0) return -1;
+  modes.c_iflag |= IUTF8;
+  if (tcsetattr(t->slave, TCSANOW, &modes) < 0) return -1;
+  if (pipe2(in, O_CLOEXEC) < 0) return -1;
+  t->in.from = in[0], c->fds[0] = in[1];
+  if (pipe2(out, O_CLOEXEC) < 0) return -1;
+  c->fds[1] = out[0], t->out.to = out[1];
+  // Only our two ends: the agent opens ends of its own, and chooses for itself.
+  if (fcntl(in[0], F_SETFL, O_NONBLOCK) < 0 || fcntl(out[1], F_SETFL, O_NONBLOCK) < 0) return -1;
+  t->in.to = t->out.from = t->master;
+  for (int i = 0; i < 3; i++)
+    if ((s->ends[i] = fcntl(t->slave, F_DUPFD_CLOEXEC, 3)) < 0) return -1;
+  s->has_terminal = 1;
+  return 0;
+}
+
+// STDIN is 0 for none, 1 for a pipe, or the size of a terminal as "80x24".
 // spawn META UID GID GROUPS CWD STDIN ARGC ARGV... ENV...
 static void do_spawn(const char *seq, char **arg, int count) {
   struct spawn s = {.ends = {-1, -1, -1}, .failed_step = "stdio"};
@@ -185,7 +262,12 @@ static void do_spawn(const char *seq, char **arg, int count) {
   for (char *g = strtok(arg[3], ","); g && s.group_count < MAX_GROUPS; g = strtok(NULL, ","))
     s.groups[s.group_count++] = strtoul(g, NULL, 10);
   s.cwd = arg[4];
-  if (make_stdio(arg[5][0] == '1', c->fds, s.ends) < 0) goto failed;
+  if (strchr(arg[5], 'x')) {
+    s.failed_step = "terminal";
+    if (make_terminal(c, &s, arg[5]) < 0) goto failed;
+  } else if (make_stdio(arg[5][0] == '1', c->fds, s.ends) < 0) {
+    goto failed;
+  }
   // argv is followed by the environment in one array: a NULL between them is made by moving argv down by one.
   s.argv = arg + 6;
   memmove(s.argv, s.argv + 1, argc * sizeof *s.argv);
@@ -213,8 +295,47 @@ failed:
     close_fd(&s.ends[i]);
     close_fd(&c->fds[i]);
   }
+  close_terminal(c);
   free(c->meta);
   free(c);
+}
+
+// --- terminals --------------------------------------------------------------
+
+// Moves what can be moved without waiting. Afterwards `from` is waited for if nothing is held, else `to`.
+static void carry(struct carrier *c) {
+  if (c->to < 0) return;
+  if (c->at == c->end && c->from >= 0) {
+    ssize_t n = read(c->from, c->bytes, sizeof c->bytes);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    // The end of a pipe is 0; a terminal that nobody holds any more is EIO.
+    if (n <= 0) c->from = -1;
+    c->at = 0;
+    c->end = n > 0 ? n : 0;
+  }
+  while (c->at < c->end) {
+    ssize_t n = write(c->to, c->bytes + c->at, c->end - c->at);
+    if (n >= 0) c->at += n;
+    else if (errno == EAGAIN) return;
+    // Nobody will ever read it: whoever writes must not be held up for that.
+    else if (errno != EINTR) c->at = c->end;
+  }
+}
+
+static void carry_terminal(struct terminal *t) {
+  int from = t->in.from;
+  carry(&t->in);
+  if (t->in.from < 0 && from >= 0) close_fd(&from), t->in.to = -1;
+  carry(&t->out);
+  // The agent reads the end of the output once all of it has been handed over.
+  if (t->out.from < 0 && t->out.at == t->out.end) close_fd(&t->out.to);
+}
+
+static int resize(pid_t pid, const char *columns, const char *rows) {
+  for (struct child *c = children; c; c = c->next)
+    if (c->pid == pid && c->terminal) return set_size(c->terminal->master, columns, rows);
+  errno = ESRCH;
+  return -1;
 }
 
 static void reap(void) {
@@ -225,6 +346,7 @@ static void reap(void) {
       if (c->pid == pid && !c->exited) {
         c->exited = 1;
         c->status = status;
+        if (c->terminal) close_fd(&c->terminal->slave);
         tell_exit(c);
       }
 }
@@ -243,6 +365,7 @@ static int release(pid_t pid) {
     if (c->pid != pid || !c->exited) continue;
     *link = c->next;
     for (int i = 0; i < 3; i++) close_fd(&c->fds[i]);
+    close_terminal(c);
     free(c->meta);
     free(c);
     return 0;
@@ -363,6 +486,7 @@ static void handle(char *frame, uint32_t length) {
   }
   if (strcmp(verb, "release") == 0 && arguments == 1) result = release(atoi(arg[0]));
   else if (strcmp(verb, "close-stdin") == 0 && arguments == 1) result = close_stdin(atoi(arg[0]));
+  else if (strcmp(verb, "resize") == 0 && arguments == 3) result = resize(atoi(arg[0]), arg[1], arg[2]);
   else if (strcmp(verb, "set-time") == 0 && arguments == 2) result = set_time(arg[0], arg[1]);
   else if (strcmp(verb, "reseed") == 0 && arguments == 1) result = reseed(arg[0]);
   else if (strcmp(verb, "grow") == 0 && arguments == 2) result = grow_file_system(arg[0], arg[1]);
@@ -399,7 +523,46 @@ static int listen_on(const char *path) {
   return fd;
 }
 
+// What to wait for: the helper's own three, then three of each terminal.
+static size_t what_to_poll(struct pollfd **polls, size_t *room, int signals, int server) {
+  size_t count = 3;
+  for (struct child *c = children; c; c = c->next) count += c->terminal ? 3 : 0;
+  if (count > *room && !(*polls = realloc(*polls, (*room = count * 2) * sizeof **polls))) abort();
+  struct pollfd *p = *polls;
+  *p++ = (struct pollfd){signals, POLLIN, 0};
+  *p++ = (struct pollfd){server, POLLIN, 0};
+  *p++ = (struct pollfd){client, POLLIN, 0};
+  for (struct child *c = children; c; c = c->next) {
+    if (!c->terminal) continue;
+    struct carrier *in = &c->terminal->in, *out = &c->terminal->out;
+    int writing = in->at < in->end, reading = out->from >= 0 && out->at == out->end;
+    int events = (writing ? POLLOUT : 0) | (reading ? POLLIN : 0);
+    *p++ = (struct pollfd){writing ? -1 : in->from, POLLIN, 0};
+    // A descriptor that is not asked about would still tell, again and again, that it has hung up.
+    *p++ = (struct pollfd){events ? c->terminal->master : -1, events, 0};
+    *p++ = (struct pollfd){out->at < out->end ? out->to : -1, POLLOUT, 0};
+  }
+  return count;
+}
+
+// The answer goes to standard output; none at all is a refusal.
+static int ask(const char *path, const char *prompt) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) return 1;
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), answered = 0;
+  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return 1;
+  size_t length = strlen(prompt);
+  if (send(fd, prompt, length, MSG_NOSIGNAL) != (ssize_t)length || shutdown(fd, SHUT_WR) < 0) return 1;
+  char buffer[4096];
+  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) > 0; answered = 1)
+    if (write(1, buffer, n) != n) return 1;
+  return answered ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
+  const char *agent = getenv("NULLSPACE_ASKPASS");
+  if (agent) return ask(agent, argc > 1 ? argv[1] : "");
   // --test: privileged verbs do nothing, and helper and processes end with the client.
   dry_run = argc == 3 && strcmp(argv[2], "--test") == 0;
   if (argc < 2 || (argc == 3 && !dry_run) || argc > 3) {
@@ -425,9 +588,22 @@ int main(int argc, char **argv) {
 
   char *buffer = NULL;
   size_t filled = 0, room = 0;
+  struct pollfd *polls = NULL;
+  size_t poll_room = 0;
   for (;;) {
-    struct pollfd polls[] = {{signals, POLLIN, 0}, {server, POLLIN, 0}, {client, POLLIN, 0}};
-    if (poll(polls, 3, -1) < 0 && errno != EINTR) return 1;
+    size_t count = what_to_poll(&polls, &poll_room, signals, server);
+    if (poll(polls, count, -1) < 0) {
+      if (errno != EINTR) return 1;
+      continue;
+    }
+    // Before anything that adds or takes away children: they are in the order of what was polled.
+    size_t at_poll = 3;
+    for (struct child *c = children; c; c = c->next) {
+      if (!c->terminal) continue;
+      struct pollfd *p = polls + at_poll;
+      at_poll += 3;
+      if (p[0].revents || p[1].revents || p[2].revents) carry_terminal(c->terminal);
+    }
     if (polls[0].revents) {
       struct signalfd_siginfo info;
       while (read(signals, &info, sizeof info) > 0) {}
