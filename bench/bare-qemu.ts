@@ -8,6 +8,7 @@ import {
   commandLine,
   connectUnix,
   emptyOverlay,
+  HELPER_SOCKET,
   launch,
   linkAgent,
   RESTORE_URI,
@@ -43,6 +44,10 @@ export class BareQemu implements AsyncDisposable {
 
     const { qemu, channelKey } = await startQemu(source, directory);
     stack.defer(() => qemu.process.kill());
+    const helper = await connectUnix(directory, HELPER_SOCKET, deadline);
+    stack.defer(() => {
+      helper.destroy();
+    });
     const socket = await connectUnix(directory, AGENT_SOCKET, deadline);
     stack.defer(() => {
       socket.destroy();

@@ -7,7 +7,7 @@ export { type AgentLink, linkAgent } from "./agent/agent-link.js";
 export { systemClient } from "./agent/system-client.js";
 export { HostHome } from "./home.js";
 export { ImageStore } from "./image-store.js";
-export { type Accelerator, AGENT_SOCKET, commandLine } from "./qemu/command-line.js";
+export { type Accelerator, AGENT_SOCKET, HELPER_SOCKET, commandLine } from "./qemu/command-line.js";
 export { RESTORE_URI } from "./qemu/descriptors.js";
 export { launch } from "./qemu/launch.js";
 export { memoryLibrary } from "./qemu/memory-library.js";

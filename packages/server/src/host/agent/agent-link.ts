@@ -32,15 +32,17 @@ export interface AgentLink {
  * at both ends. The link owns the socket from now on, also when this fails.
  *
  * @param key - the channel key that the guest listens for.
+ * @param nonce - names the session; fresh random bytes.
  * @throws the system's error, DeadlineError, or the reason of the signal.
  */
 export async function linkAgent(
   socket: Socket,
   key: Uint8Array,
   deadline: Deadline,
+  nonce: Uint8Array = randomBytes(CHANNEL_NONCE_BYTES),
 ): Promise<AgentLink> {
   try {
-    await within(resynchronise(socket, key), "the agent's answer on its channel", deadline);
+    await within(resynchronise(socket, key, nonce), "the agent's answer on its channel", deadline);
     return await openSession(socket, deadline);
   } catch (error) {
     socket.destroy();
@@ -53,8 +55,7 @@ export async function linkAgent(
  * floods us costs no memory, only time, of which the caller sets the bound.
  * What follows the nonce stays in the socket.
  */
-async function resynchronise(socket: Socket, key: Uint8Array): Promise<void> {
-  const nonce = randomBytes(CHANNEL_NONCE_BYTES);
+async function resynchronise(socket: Socket, key: Uint8Array, nonce: Uint8Array): Promise<void> {
   const splitter = new MarkerSplitter(nonce);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const receive = (chunk: Buffer) => {

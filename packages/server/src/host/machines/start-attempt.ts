@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { open, rename, writeFile } from "node:fs/promises";
-import type { Socket } from "node:net";
 import { clone, create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { ErrorReason } from "@nullspace/proto";
@@ -14,6 +13,7 @@ import type { Log } from "../../domain/log.js";
 import { Timings } from "../../domain/timings.js";
 import { adopt } from "../agent/adoption.js";
 import type { ClockLead } from "../agent/clock-lead.js";
+import { HelperPort } from "../agent/helper-port.js";
 import { systemClient } from "../agent/system-client.js";
 import type { Confinement } from "../confinement/confinement.js";
 import type { GuestUser } from "../confinement/user-pool.js";
@@ -67,6 +67,8 @@ export class StartAttempt {
   #directory: MachineDirectory;
   #restored: { machine: HostedMachine; record: MachineManifest } | undefined;
   #madeDirectory = false;
+  #qemu: RunningQemu | undefined;
+  #begun: Promise<unknown> | undefined;
 
   constructor(parts: StartAttemptParts, plan: StartPlan) {
     this.#parts = parts;
@@ -86,7 +88,7 @@ export class StartAttempt {
 
   /** Aborted when the restored machine's process ends. */
   get ended(): AbortSignal | undefined {
-    return this.#restored?.machine.qemu.ended;
+    return this.#qemu?.ended;
   }
 
   /** Restores the guest. What there is when this throws is for {@link undo}. */
@@ -99,7 +101,12 @@ export class StartAttempt {
     const qemu = await this.#startQemu(snapshot, deadline);
     this.#timings.mark("qemuMs");
     const { channelKey } = snapshot.manifest;
-    const machine = new HostedMachine(id, this.#directory, this.#user, qemu, channelKey);
+    this.#qemu = qemu;
+    const { path } = this.#directory;
+    // Both ports are connected before the guest runs: it was captured so, and nobody has to tell it.
+    const helper = await HelperPort.open(path, deadline);
+    const socket = await connectUnix(path, AGENT_SOCKET, deadline);
+    const machine = new HostedMachine(id, this.#directory, this.#user, qemu, helper, channelKey);
     const record = this.#newRecord();
     this.#restored = { machine, record };
     faultPoint("start-launched");
@@ -111,6 +118,9 @@ export class StartAttempt {
     ]);
     this.#timings.mark("restoreMs");
     faultPoint("start-restored");
+    this.#begun = machine.agent.begin(socket, alive);
+    // Whoever adopts the guest waits for it, beside other things.
+    this.#begun.catch(() => undefined);
   }
 
   /** Runs a restored guest's code until it is warm, and stops it there. */
@@ -151,9 +161,13 @@ export class StartAttempt {
     const growRoot = this.#plan.diskMb > this.#plan.snapshot.diskMb;
     const { generation } = record;
     const identity = { machineId, hostname, envs, cwd, keepEnvironment, generation, growRoot };
-    const system = systemClient(await machine.agent.session(alive));
-    const { receipt, channelKey } = await adopt(system, identity, clockLead, alive);
-    machine.agent.key = channelKey;
+    const { helper, agent } = machine;
+    const adopter = { helper, nonce: agent.nonce, lead: clockLead };
+    const [{ receipt, channelKey }] = await Promise.all([
+      adopt(adopter, identity, alive),
+      this.#begun,
+    ]);
+    agent.key = channelKey;
     const manifest = {
       ...clone(MachineManifestSchema, record),
       adopted: true,
@@ -179,10 +193,10 @@ export class StartAttempt {
       ended: this.ended,
       consoleTail: this.#madeDirectory ? await this.#directory.consoleTail() : "",
     });
-    if (restored !== undefined) {
-      await restored.machine.release();
-      await restored.machine.qemu.process.kill();
-      await confinement.cgroups.remove(restored.record.cgroup || id);
+    await restored?.machine.release();
+    if (this.#qemu !== undefined) {
+      await this.#qemu.process.kill();
+      await confinement.cgroups.remove(restored?.record.cgroup || id);
     }
     if (this.#madeDirectory) await removeTree(this.#directory.path);
     confinement.users.release(this.#user);
@@ -262,19 +276,9 @@ export class StartAttempt {
   }
 }
 
-/** Loads the devices' state. The guest runs from then on, and its agent finds us connected. */
-async function loadDevices(
-  { qemu, agent, directory }: HostedMachine,
-  deadline: Deadline,
-): Promise<void> {
-  const socket: Socket = await connectUnix(directory.path, AGENT_SOCKET, deadline);
-  try {
-    const resumed = qemu.qmp.once("RESUME", deadline);
-    const load = qemu.qmp.execute("migrate-incoming", { uri: RESTORE_URI }, deadline);
-    await Promise.all([resumed, load]);
-  } catch (error) {
-    socket.destroy();
-    throw error;
-  }
-  await agent.begin(socket, deadline);
+/** Loads the devices' state. The guest runs from then on. */
+async function loadDevices({ qemu }: HostedMachine, deadline: Deadline): Promise<void> {
+  const resumed = qemu.qmp.once("RESUME", deadline);
+  const load = qemu.qmp.execute("migrate-incoming", { uri: RESTORE_URI }, deadline);
+  await Promise.all([resumed, load]);
 }

@@ -1,3 +1,4 @@
+import { HELPER_PORT } from "@nullspace/proto/adoption";
 import { DESCRIPTORS, FIRST_LAYER } from "./descriptors.js";
 import { MEMORY_PATH } from "./memory-library.js";
 
@@ -45,6 +46,7 @@ export interface CommandLine {
 /** Sockets in QEMU's working directory. */
 export const MONITOR_SOCKET = "qmp.sock";
 export const AGENT_SOCKET = "agent.sock";
+export const HELPER_SOCKET = "helper.sock";
 
 /** Id of the serial port that the agent listens on, in QEMU's events. */
 export const AGENT_PORT_ID = "agent";
@@ -76,6 +78,7 @@ export const DEVICES: readonly string[] = [
   "virtio-blk-pci,id=agent-disk,drive=agent-disk",
   "virtio-serial-pci,id=serial",
   `virtserialport,id=${AGENT_PORT_ID},bus=serial.0,chardev=agent,name=nullspace.agent`,
+  `virtserialport,id=helper,bus=serial.0,chardev=helper,name=${HELPER_PORT}`,
   "virtio-rng-pci,id=random",
   "virtio-balloon-pci,id=balloon,deflate-on-oom=on",
   `virtio-net-pci,id=${NETWORK_CARD_ID},netdev=network,mac=52:54:00:6e:73:01,romfile=`,
@@ -191,6 +194,7 @@ function channels(): Option[] {
     ["-chardev", `socket,id=monitor,path=${MONITOR_SOCKET},server=on,wait=off`],
     ["-mon", "chardev=monitor,mode=control"],
     ["-chardev", `socket,id=agent,path=${AGENT_SOCKET},server=on,wait=off`],
+    ["-chardev", `socket,id=helper,path=${HELPER_SOCKET},server=on,wait=off`],
     descriptorSet(DESCRIPTORS.console),
     ["-chardev", `file,id=console,path=${setPath(DESCRIPTORS.console)},append=on`],
     ["-serial", "chardev:console"],

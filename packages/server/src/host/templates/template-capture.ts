@@ -10,6 +10,7 @@ import {
   type ImageManifest,
   SnapshotManifestSchema,
 } from "@nullspace/proto/host";
+import { HelperPort } from "../agent/helper-port.js";
 import { systemClient } from "../agent/system-client.js";
 import { compatibilityOf } from "../compatibility.js";
 import type { Confinement } from "../confinement/confinement.js";
@@ -120,7 +121,8 @@ class Capture {
       progress("starting a guest");
       qemu = await this.#boot(directory, user, deadline);
       const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, qemu.ended) };
-      const machine = new HostedMachine(id, directory, user, qemu, BOOT_CHANNEL_KEY);
+      const helper = await HelperPort.open(directory.path, alive);
+      const machine = new HostedMachine(id, directory, user, qemu, helper, BOOT_CHANNEL_KEY);
       progress("booting");
       await untilReady(machine, alive);
       progress("saving its memory");
