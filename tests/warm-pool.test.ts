@@ -29,14 +29,14 @@ test("a machine that waits is handed out once, as a machine of its own, and repl
   await using first = await take();
   await using second = await take();
   expect((await machines.getInfo(first.id)).fromWarmPool).toBe(true);
+  // What warming up has run is nobody's.
+  expect(await first.commands.list()).toEqual([]);
   const identity = "hostname; cat /etc/machine-id; cat /proc/sys/kernel/random/uuid";
   const [a, b] = [await first.commands.run(identity), await second.commands.run(identity)];
   const facts = [a, b].flatMap(({ stdout }) => stdout.trim().split("\n"));
   expect(new Set(facts).size).toBe(6);
   expect(a.stdout).toContain(first.id);
   expect(first.receipt).toMatchObject({ entropyReseeded: true, identityRenewed: true });
-  // What warming up has run is nobody's.
-  expect(await first.commands.list()).toEqual([]);
 
   await using cold = await machines.create({ warmPool: "off" });
   expect((await machines.getInfo(cold.id)).fromWarmPool).toBe(false);

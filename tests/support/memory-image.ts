@@ -15,7 +15,9 @@ export async function memoryOf(home: string, snapshotId: string): Promise<Buffer
   const [bottom = "", ...above] = layers.map(String);
   const memory = await readFile(join(folder(bottom), "memory"));
   const maps = await Promise.all(
-    above.map(async (id) => decodeMap(await readFile(join(folder(id), "memory.map")), 1 << 40, 1 << 40)),
+    above.map(async (id) =>
+      decodeMap(await readFile(join(folder(id), "memory.map")), 2 ** 40, 2 ** 40),
+    ),
   );
   for (const { page, pages, layer, at } of overlay(maps)) {
     await using file = await open(join(folder(above[layer] ?? ""), "memory.pages"), "r");
@@ -33,7 +35,8 @@ export async function dumpMemory(home: string, machineId: string): Promise<Buffe
   const { findMemory } = await import("../../packages/server/dist/host/memory/dirty-memory.js");
   const { stat } = await import("node:fs/promises");
   const layers: unknown = Reflect.get(Object(record), "memoryLayers");
-  if (!Array.isArray(layers)) throw new Error(`a machine without layers: ${textAt(record, "machineId")}`);
+  if (!Array.isArray(layers))
+    throw new Error(`a machine without layers: ${textAt(record, "machineId")}`);
   const inodes = await Promise.all(
     layers.map(async (id, index) => {
       const file = join(home, "snapshots", String(id), index === 0 ? "memory" : "memory.pages");
