@@ -77,6 +77,7 @@ async function startQemu(
 ): Promise<{ qemu: RunningQemu; channelKey: Uint8Array }> {
   await using snapshot = await source.store.open(source.id);
   const { vcpus, memoryMb, diskMb, channelKey } = snapshot.manifest;
+  const { layers } = snapshot;
   const disk = join(directory, "disk.qcow2");
   await writeFile(disk, emptyOverlay(diskMb, { path: "snapshot", format: "qcow2" }));
   await using ownDisk = await open(disk, "r+");
@@ -88,9 +89,11 @@ async function startQemu(
       size: { vcpus, memoryMb },
       name: "bare",
       generationId: randomUUID(),
+      layers: { memory: layers.memory.length, disks: layers.disks.length },
     }),
     directory,
     files: { ...snapshot.files, disk: ownDisk, console },
+    layers,
     user: undefined,
     environment: { PATH: "/usr/bin:/bin", LC_ALL: "C", LD_PRELOAD: source.library },
   });

@@ -7,6 +7,9 @@ import {
   TRANSITIONS,
 } from "@nullspace/server/internal";
 
+/** Why it all happens, as a server notes it. */
+const NOTE = { cause: "request" };
+
 /** Where a server keeps its records, in its home. */
 const DATABASE = "nullspace.db";
 
@@ -24,7 +27,7 @@ export async function insertEndedMachines(
     const store = new SqlMachineStore(database);
     for (let made = 0; made < count; made++) {
       const machine = newMachine(snapshotId);
-      await store.insert(machine);
+      await store.insert(machine, NOTE);
       const now = new Date();
       const receipt = {
         generation: 1,
@@ -32,9 +35,9 @@ export async function insertEndedMachines(
         entropyReseeded: true,
         identityRenewed: true,
       };
-      await store.transition(machine.id, TRANSITIONS.start, now, { startedAt: now, receipt });
-      await store.transition(machine.id, TRANSITIONS.kill, now, {});
-      await store.transition(machine.id, TRANSITIONS.finish, now, { endedAt: now });
+      await store.transition(machine.id, TRANSITIONS.start, now, { startedAt: now, receipt }, NOTE);
+      await store.transition(machine.id, TRANSITIONS.kill, now, {}, NOTE);
+      await store.transition(machine.id, TRANSITIONS.finish, now, { endedAt: now }, NOTE);
     }
   } finally {
     await database.destroy();
@@ -48,6 +51,8 @@ function newMachine(snapshotId: string): NewMachine {
     templateName: "base",
     templateTag: "latest",
     snapshotId,
+    sourceSnapshotId: "",
+    parentId: "",
     vcpus: 1,
     memoryMb: 512,
     diskMb: 2048,
@@ -55,6 +60,10 @@ function newMachine(snapshotId: string): NewMachine {
     cwd: "/workspace",
     createdAt: new Date(),
     onTimeout: "kill",
+    timeoutSeconds: 300,
+    autoResume: false,
+    idleSeconds: 0,
+    deletePausedAfterSeconds: 0,
     idempotencyKey: undefined,
     requestHash: "",
   };

@@ -51,7 +51,7 @@ export class SnapshotSource {
     const platform = { accelerator: accelerator === "kvm" ? "kvm" : "tcg", cpuModel } as const;
     const qemu = await findQemu(process.env["NULLSPACE_QEMU"] ?? "qemu-system-x86_64");
     const source = new SnapshotSource(id, store, qemu, folder, platform);
-    await writeFile(source.library, memoryLibrary());
+    await writeFile(source.library, await memoryLibrary());
     return source;
   }
 }

@@ -1,14 +1,18 @@
-// Bundles the agent into one file without dependencies, and compiles the helper
-// beside it: together they are what the agent disk of a machine holds.
+// Bundles the agent into files without dependencies, and compiles the native
+// programs beside it: together they are what the agent disk of a machine holds.
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { build } from "esbuild";
 import manifest from "./package.json" with { type: "json" };
 
+rmSync("dist/bundle", { recursive: true, force: true });
 mkdirSync("dist/bundle", { recursive: true });
 await build({
-  entryPoints: ["src/main.ts"],
-  outfile: "dist/bundle/agent.mjs",
+  entryPoints: { agent: "src/main.ts" },
+  outdir: "dist/bundle",
+  outExtension: { ".js": ".mjs" },
+  // What is imported when it is needed (the terminal emulator) is read when it is needed.
+  splitting: true,
   bundle: true,
   platform: "node",
   target: "node24",
@@ -18,6 +22,8 @@ await build({
 });
 
 const flags = ["-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s"];
-execFileSync("gcc", [...flags, "native/guest-helper.c", "-o", "dist/bundle/guest-helper"], {
-  stdio: "inherit",
-});
+for (const name of ["guest-helper", "file-watcher"]) {
+  execFileSync("gcc", [...flags, `native/${name}.c`, "-o", `dist/bundle/${name}`], {
+    stdio: "inherit",
+  });
+}

@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
-import { errorRule, Fault, mapError } from "./fault.js";
+import { errorRule, Fault, mapError, mapStream } from "./fault.js";
 import { ErrorCode, ErrorInfoSchema, ErrorReason } from "./index.js";
 
 const noDefect = (error: unknown) => {
@@ -47,4 +47,29 @@ test("a defect is reported to us and hidden from the client", () => {
   expect(defects).toEqual([bug]);
   expect(error.code).toBe(Code.Internal);
   expect(error.rawMessage).not.toContain("hunter2");
+});
+
+test("what a transport throws into a stream is no defect of the handler's, whose stream is ended", async () => {
+  let ended = false;
+  const messages = async function* () {
+    try {
+      for (;;) yield "message";
+    } finally {
+      ended = true;
+    }
+  };
+  const stream = mapStream(messages(), noDefect);
+  await stream.next();
+  await expect(stream.throw(new Error("write ECANCELED"))).rejects.toThrow("write ECANCELED");
+  expect(ended).toBe(true);
+});
+
+test("what a stream throws of its own is mapped", async () => {
+  const messages = async function* () {
+    yield "message";
+    throw new Fault(ErrorReason.FILE_NOT_FOUND, "gone");
+  };
+  const stream = mapStream(messages(), noDefect);
+  await stream.next();
+  await expect(stream.next()).rejects.toMatchObject({ code: Code.NotFound });
 });

@@ -101,10 +101,25 @@ export function faultInterceptor(onDefect: (error: unknown) => void): Intercepto
   };
 }
 
-async function* mapStream<T>(messages: AsyncIterable<T>, onDefect: (error: unknown) => void) {
+/** Applies {@link mapError} to what a stream throws of its own. */
+export async function* mapStream<T>(
+  messages: AsyncIterable<T>,
+  onDefect: (error: unknown) => void,
+): AsyncGenerator<T, void> {
+  const iterator = messages[Symbol.asyncIterator]();
   try {
-    yield* messages;
-  } catch (error) {
-    throw mapError(error, onDefect);
+    for (;;) {
+      let next: IteratorResult<T, unknown>;
+      try {
+        next = await iterator.next();
+      } catch (error) {
+        throw mapError(error, onDefect);
+      }
+      if (next.done === true) return;
+      // What is thrown in here is the transport's: its client has gone. That is no defect of the handler's.
+      yield next.value;
+    }
+  } finally {
+    await iterator.return?.();
   }
 }

@@ -8,11 +8,23 @@
 // outlives the agent: while a crashed agent is being restarted it holds the
 // pipes, so user processes neither die of SIGPIPE nor lose their exit status.
 //
+// A process may have a terminal instead of pipes. Node can neither open one nor
+// be handed one (the master side of a terminal cannot be opened through /proc),
+// so the helper keeps the master and carries bytes between it and two pipes.
+//
+// Started with NULLSPACE_ASKPASS in its environment it is no helper but what git
+// and ssh run to ask for a password: it asks the agent, at the socket named there.
+//
 // Protocol, over the Unix stream socket given as argv[1], one client at a time:
 //   client -> helper   frames: u32 length, then NUL-terminated strings: sequence number, verb, arguments
 //   helper -> client   lines:  "ok SEQ [VALUE...]", "error SEQ STEP ERRNO",
 //                              "exit PID CODE SIGNAL",
-//                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held)
+//                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held),
+//                              "adopted NONCE" (to be answered by the verb "applied")
+// The host sends frames of the same form over a serial port of their own, "adopt" and "set-time",
+// and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
+// go through the agent: a restored guest runs this little code in no time, while the agent's own
+// first steps take most of a second under emulation. Here they happen beside each other.
 // Descriptors are numbers of this process; the agent opens /proc/<helper>/fd/<n>.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -35,7 +47,9 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <dirent.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,12 +57,26 @@
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 #endif
 
-enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256 };
+enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256, CARRY_BYTES = 16384, MAX_HOSTS = 64 << 10, PORT_RETRY_MS = 200 };
+
+// Bytes on their way from one descriptor to another; no more are read before all are written.
+struct carrier {
+  int from, to;  // -1 when it has ended
+  size_t at, end;
+  char bytes[CARRY_BYTES];
+};
+
+// What stands between a process's terminal and its pipes.
+struct terminal {
+  int master, slave;  // the slave is held until the process has ended: while nobody else has it open the master is dead
+  struct carrier in, out;
+};
 
 struct child {
   struct child *next;
   pid_t pid;
-  int fds[3];  // stdin (or -1), stdout, stderr: our ends
+  int fds[3];  // stdin (or -1), stdout, stderr (or -1): the agent's ends
+  struct terminal *terminal;  // or NULL
   int exited, status;
   char *meta;  // the agent's own words about it, told again to the next agent
 };
@@ -98,6 +126,7 @@ struct spawn {
   gid_t groups[MAX_GROUPS];
   size_t group_count;
   int ends[3];  // the child's
+  int has_terminal;
   const char *volatile failed_step;  // written by the vforked child
   volatile int failed_errno;
 };
@@ -134,6 +163,8 @@ static void __attribute__((noreturn, noinline)) become(struct spawn *s) {
   s->failed_step = "stdio";
   for (int i = 0; i < 3; i++)
     if (dup2(s->ends[i], i) < 0) goto failed;
+  s->failed_step = "terminal";
+  if (s->has_terminal && ioctl(0, TIOCSCTTY, 0) < 0) goto failed;
   s->failed_step = "user";
   if (geteuid() == 0) {
     if (syscall(SYS_setgroups, s->group_count, s->groups) < 0) goto failed;
@@ -168,6 +199,58 @@ static int make_stdio(int want_stdin, int ours[3], int theirs[3]) {
   return 0;
 }
 
+static void close_terminal(struct child *c) {
+  if (!c->terminal) return;
+  close_fd(&c->terminal->master);
+  close_fd(&c->terminal->slave);
+  close_fd(&c->terminal->in.from);
+  close_fd(&c->terminal->out.to);
+  free(c->terminal);
+  c->terminal = NULL;
+}
+
+static int set_size(int terminal, const char *columns, const char *rows) {
+  struct winsize size = {.ws_col = atoi(columns), .ws_row = atoi(rows)};
+  return ioctl(terminal, TIOCSWINSZ, &size);
+}
+
+// SIZE is "COLUMNSxROWS".
+static int make_terminal(struct child *c, struct spawn *s, const char *size) {
+  const char *rows = strchr(size, 'x');
+  struct terminal *t = calloc(1, sizeof *t);
+  if (!t) abort();
+  t->master = t->slave = t->in.from = t->in.to = t->out.from = t->out.to = -1;
+  c->terminal = t;
+  int in[2], out[2], unlocked = 0;
+  if (!rows) {
+    errno = EINVAL;
+    return -1;
+  }
+  if ((t->master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC | O_NONBLOCK)) < 0) return -1;
+  if (ioctl(t->master, TIOCSPTLCK, &unlocked) < 0) return -1;
+  // By descriptor, not by name: /dev/pts may be anything to the helper.
+  if ((t->slave = ioctl(t->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0) return -1;
+  if (geteuid() == 0 && (fchown(t->slave, s->uid, -1) < 0 || fchmod(t->slave, 0620) < 0)) return -1;
+  if (set_size(t->master, size, rows + 1) < 0) return -1;
+  // Else the erase key takes one byte of a character away, not the character.
+  struct termios modes;
+  if (tcgetattr(t->slave, &modes) < 0) return -1;
+  modes.c_iflag |= IUTF8;
+  if (tcsetattr(t->slave, TCSANOW, &modes) < 0) return -1;
+  if (pipe2(in, O_CLOEXEC) < 0) return -1;
+  t->in.from = in[0], c->fds[0] = in[1];
+  if (pipe2(out, O_CLOEXEC) < 0) return -1;
+  c->fds[1] = out[0], t->out.to = out[1];
+  // Only our two ends: the agent opens ends of its own, and chooses for itself.
+  if (fcntl(in[0], F_SETFL, O_NONBLOCK) < 0 || fcntl(out[1], F_SETFL, O_NONBLOCK) < 0) return -1;
+  t->in.to = t->out.from = t->master;
+  for (int i = 0; i < 3; i++)
+    if ((s->ends[i] = fcntl(t->slave, F_DUPFD_CLOEXEC, 3)) < 0) return -1;
+  s->has_terminal = 1;
+  return 0;
+}
+
+// STDIN is 0 for none, 1 for a pipe, or the size of a terminal as "80x24".
 // spawn META UID GID GROUPS CWD STDIN ARGC ARGV... ENV...
 static void do_spawn(const char *seq, char **arg, int count) {
   struct spawn s = {.ends = {-1, -1, -1}, .failed_step = "stdio"};
@@ -185,7 +268,12 @@ static void do_spawn(const char *seq, char **arg, int count) {
   for (char *g = strtok(arg[3], ","); g && s.group_count < MAX_GROUPS; g = strtok(NULL, ","))
     s.groups[s.group_count++] = strtoul(g, NULL, 10);
   s.cwd = arg[4];
-  if (make_stdio(arg[5][0] == '1', c->fds, s.ends) < 0) goto failed;
+  if (strchr(arg[5], 'x')) {
+    s.failed_step = "terminal";
+    if (make_terminal(c, &s, arg[5]) < 0) goto failed;
+  } else if (make_stdio(arg[5][0] == '1', c->fds, s.ends) < 0) {
+    goto failed;
+  }
   // argv is followed by the environment in one array: a NULL between them is made by moving argv down by one.
   s.argv = arg + 6;
   memmove(s.argv, s.argv + 1, argc * sizeof *s.argv);
@@ -213,8 +301,47 @@ failed:
     close_fd(&s.ends[i]);
     close_fd(&c->fds[i]);
   }
+  close_terminal(c);
   free(c->meta);
   free(c);
+}
+
+// --- terminals --------------------------------------------------------------
+
+// Moves what can be moved without waiting. Afterwards `from` is waited for if nothing is held, else `to`.
+static void carry(struct carrier *c) {
+  if (c->to < 0) return;
+  if (c->at == c->end && c->from >= 0) {
+    ssize_t n = read(c->from, c->bytes, sizeof c->bytes);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    // The end of a pipe is 0; a terminal that nobody holds any more is EIO.
+    if (n <= 0) c->from = -1;
+    c->at = 0;
+    c->end = n > 0 ? n : 0;
+  }
+  while (c->at < c->end) {
+    ssize_t n = write(c->to, c->bytes + c->at, c->end - c->at);
+    if (n >= 0) c->at += n;
+    else if (errno == EAGAIN) return;
+    // Nobody will ever read it: whoever writes must not be held up for that.
+    else if (errno != EINTR) c->at = c->end;
+  }
+}
+
+static void carry_terminal(struct terminal *t) {
+  int from = t->in.from;
+  carry(&t->in);
+  if (t->in.from < 0 && from >= 0) close_fd(&from), t->in.to = -1;
+  carry(&t->out);
+  // The agent reads the end of the output once all of it has been handed over.
+  if (t->out.from < 0 && t->out.at == t->out.end) close_fd(&t->out.to);
+}
+
+static int resize(pid_t pid, const char *columns, const char *rows) {
+  for (struct child *c = children; c; c = c->next)
+    if (c->pid == pid && c->terminal) return set_size(c->terminal->master, columns, rows);
+  errno = ESRCH;
+  return -1;
 }
 
 static void reap(void) {
@@ -225,6 +352,7 @@ static void reap(void) {
       if (c->pid == pid && !c->exited) {
         c->exited = 1;
         c->status = status;
+        if (c->terminal) close_fd(&c->terminal->slave);
         tell_exit(c);
       }
 }
@@ -243,6 +371,7 @@ static int release(pid_t pid) {
     if (c->pid != pid || !c->exited) continue;
     *link = c->next;
     for (int i = 0; i < 3; i++) close_fd(&c->fds[i]);
+    close_terminal(c);
     free(c->meta);
     free(c);
     return 0;
@@ -312,46 +441,187 @@ static int bind_over(const char *source, const char *target) {
   return dry_run ? 0 : mount(source, target, NULL, MS_BIND, NULL);
 }
 
-// Arguments in threes: path, mode in octal, text. Into the file itself, which whoever watches it
-// then sees; or into another that takes its name, so that nobody reads half of it.
-static int write_files(char **arg, int arguments, int replace) {
-  for (int i = 0; i + 2 < arguments; i += 3) {
-    const char *path = arg[i], *text = arg[i + 2];
-    char temporary[4096 + 16];
-    if (snprintf(temporary, sizeof temporary, "%s.nullspace", path) >= (int)sizeof temporary) {
-      errno = ENAMETOOLONG;
-      return -1;
-    }
-    const char *target = replace ? temporary : path;
-    mode_t mode = strtol(arg[i + 1], NULL, 8);
-    int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) return -1;
-    size_t size = strlen(text);
-    int result = write(fd, text, size) == (ssize_t)size ? 0 : -1;
-    // Of what the kernel makes files of, as /proc, the mode is its own business.
-    if (result == 0 && mode != 0) result = fchmod(fd, mode);
-    if (close(fd) != 0) result = -1;
-    if (result == 0 && replace) result = rename(temporary, path);
-    if (result != 0) return -1;
+// Into the file itself, which whoever watches it then sees; or into another that takes its
+// name, so that nobody reads half of it. A mode of 0 is left to the kernel, for files of its own.
+static int write_file(const char *path, mode_t mode, const char *text, int replace) {
+  char temporary[4096];
+  if (snprintf(temporary, sizeof temporary, "%s.nullspace", path) >= (int)sizeof temporary) {
+    errno = ENAMETOOLONG;
+    return -1;
   }
+  const char *target = replace ? temporary : path;
+  int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return -1;
+  size_t size = strlen(text);
+  int result = write(fd, text, size) == (ssize_t)size ? 0 : -1;
+  if (result == 0 && mode != 0) result = fchmod(fd, mode);
+  if (close(fd) != 0) result = -1;
+  return result == 0 && replace ? rename(temporary, path) : result;
+}
+
+// The hosts file with the machine's own name in Debian's line for it.
+static int write_hosts(const char *path, const char *hostname) {
+  static char old[MAX_HOSTS], new[MAX_HOSTS + 512];
+  ssize_t size = 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    size = read(fd, old, sizeof old - 1);
+    close(fd);
+  }
+  old[size < 0 ? 0 : size] = 0;
+  size_t used = 0;
+  int has_localhost = 0;
+  for (char *line = old, *end; *line; line = end) {
+    end = strchrnul(line, '\n');
+    size_t length = end - line;
+    if (*end) end++;
+    if (length == 0 || strncmp(line, "127.0.1.1", 9) == 0) continue;
+    has_localhost |= strncmp(line, "127.0.0.1", 9) == 0;
+    used += snprintf(new + used, sizeof new - used, "%.*s\n", (int)length, line);
+  }
+  if (!has_localhost) used += snprintf(new + used, sizeof new - used, "127.0.0.1\tlocalhost\n");
+  snprintf(new + used, sizeof new - used, "127.0.1.1\t%s\n", hostname);
+  return write_file(path, 0644, new, 1);
+}
+
+static const char *below(const char *root, const char *path) {
+  static char full[4][4096];
+  static int next;
+  char *result = full[next++ % 4];
+  snprintf(result, sizeof full[0], "%s%s", root, path);
+  return result;
+}
+
+static int remove_host_keys(const char *folder) {
+  DIR *keys = opendir(folder);
+  if (!keys) return errno == ENOENT ? 0 : -1;
+  int result = 0;
+  for (struct dirent *entry; (entry = readdir(keys));)
+    if (strncmp(entry->d_name, "ssh_host_", 9) == 0 && strstr(entry->d_name, "_key"))
+      result |= unlinkat(dirfd(keys), entry->d_name, 0);
+  closedir(keys);
+  return result;
+}
+
+struct adoption {
+  const char *seconds, *nanoseconds, *entropy, *machine_id, *hostname, *boot_id, *generation, *state,
+      *channel_key, *grow;
+};
+
+// Makes the guest a machine of its own. Gives the step that failed, or NULL.
+static const char *adopt(const char *root, const char *folder, struct adoption a) {
+  char id[64], generation[32], name[128];
+  snprintf(id, sizeof id, "%s\n", a.machine_id);
+  snprintf(generation, sizeof generation, "%s\n", a.generation);
+  // The clock first: each moment makes the host's older.
+  if (set_time(a.seconds, a.nanoseconds) != 0) return "set-time";
+  if (reseed(a.entropy) != 0) return "reseed";
+  if (write_file(below(root, "/etc/machine-id"), 0444, id, 1) != 0) return "machine-id";
+  if (access(below(root, "/var/lib/dbus"), F_OK) == 0 &&
+      write_file(below(root, "/var/lib/dbus/machine-id"), 0444, id, 1) != 0)
+    return "machine-id";
+  snprintf(name, sizeof name, "%s\n", a.hostname);
+  if (write_file(below(root, "/etc/hostname"), 0644, name, 1) != 0) return "hostname";
+  if (write_hosts(below(root, "/etc/hosts"), a.hostname) != 0) return "hosts";
+  if (!dry_run && sethostname(a.hostname, strlen(a.hostname)) != 0) return "hostname";
+  if (remove_host_keys(below(root, "/etc/ssh")) != 0) return "host-keys";
+  snprintf(name, sizeof name, "%s\n", a.boot_id);
+  if (write_file(below(folder, "/boot_id"), 0644, name, 0) != 0) return "boot-id";
+  if (write_file(below(folder, "/machine.json"), 0600, a.state, 1) != 0) return "state";
+  if (write_file(below(folder, "/channel.key"), 0600, a.channel_key, 1) != 0) return "state";
+  // Not replaced: programs of the guest watch this file to learn that they were restored.
+  if (write_file(below(folder, "/generation"), 0644, generation, 0) != 0) return "generation";
+  if (a.grow[0] && grow_file_system(a.grow, "/") != 0) return "grow";
+  // As far as it can be read back.
+  if (dry_run) return NULL;
+  errno = EIO;
+  return gethostname(name, sizeof name) == 0 && strcmp(name, a.hostname) == 0 ? NULL : "hostname";
+}
+
+// --- the host ---------------------------------------------------------------
+
+static const char *root_folder = "", *state_folder = "";
+static int port = -1, host_is_there = 1;
+// The call of the host whose answer waits for the agent.
+static char waiting[64];
+
+enum { ADOPT_ARGUMENTS = 10 };
+
+static struct adoption adoption_of(char **arg) {
+  return (struct adoption){arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6], arg[7], arg[8], arg[9]};
+}
+
+static int find_port(const char *name) {
+  DIR *ports = opendir("/sys/class/virtio-ports");
+  if (!ports) return -1;
+  int fd = -1;
+  for (struct dirent *entry; fd < 0 && (entry = readdir(ports));) {
+    char path[512], found[128] = "";
+    snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) continue;
+    ssize_t size = read(file, found, sizeof found - 1);
+    close(file);
+    if (size <= 0 || strncmp(found, name, strlen(name)) != 0 || found[strlen(name)] != '\n') continue;
+    snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  }
+  closedir(ports);
+  return fd;
+}
+
+static void tell_host(const char *seq, const char *step) {
+  char line[160];
+  struct timespec now;
+  int error = errno;
+  clock_gettime(CLOCK_REALTIME, &now);
+  int length = step ? snprintf(line, sizeof line, "error %s %s %d\n", seq, step, error)
+                    : snprintf(line, sizeof line, "ok %s %lld %ld\n", seq, (long long)now.tv_sec, now.tv_nsec);
+  // A host that does not take so little is gone; whoever comes next asks anew.
+  if (write(port, line, length) != length) return;
+}
+
+static int answer_host(void) {
+  if (waiting[0]) tell_host(waiting, NULL);
+  waiting[0] = 0;
   return 0;
 }
 
-static int remove_files(char **arg, int arguments) {
-  for (int i = 0; i < arguments; i++)
-    if (unlink(arg[i]) != 0 && errno != ENOENT && errno != ENOTDIR) return -1;
-  return 0;
+// fields: sequence number, verb, arguments
+static void handle_host(char **field, int count) {
+  const char *seq = field[0], *step = "verb";
+  errno = EINVAL;
+  if (count == 4 && strcmp(field[1], "set-time") == 0) {
+    step = set_time(field[2], field[3]) == 0 ? NULL : "set-time";
+  } else if (count == 3 + ADOPT_ARGUMENTS && strcmp(field[1], "adopt") == 0) {
+    step = adopt(root_folder, state_folder, adoption_of(field + 3));
+    if (!step && client >= 0) {
+      // The agent has to know before its first user does.
+      snprintf(waiting, sizeof waiting, "%s", seq);
+      tell("adopted %s\n", field[2]);
+      return;
+    }
+  }
+  tell_host(seq, step);
 }
 
 // --- the client -------------------------------------------------------------
 
-static void handle(char *frame, uint32_t length) {
-  int count = 0;
-  for (uint32_t i = 0; i < length; i++) count += frame[i] == 0;
-  if (length == 0 || frame[length - 1] != 0 || count < 2) return drop_client();
-  char **field = calloc(count + 1, sizeof *field);
+// The strings of a frame, at least two; NULL for what is no frame.
+static char **split(char *frame, uint32_t length, int *count) {
+  *count = 0;
+  for (uint32_t i = 0; i < length; i++) *count += frame[i] == 0;
+  if (length == 0 || frame[length - 1] != 0 || *count < 2) return NULL;
+  char **field = calloc(*count + 1, sizeof *field);
   if (!field) abort();
-  for (int i = 0; i < count; i++, frame += strlen(frame) + 1) field[i] = frame;
+  for (int i = 0; i < *count; i++, frame += strlen(frame) + 1) field[i] = frame;
+  return field;
+}
+
+static void handle(char *frame, uint32_t length) {
+  int count;
+  char **field = split(frame, length, &count);
+  if (!field) return drop_client();
   const char *seq = field[0], *verb = field[1];
   char **arg = field + 2;
   int arguments = count - 2, result;
@@ -363,13 +633,19 @@ static void handle(char *frame, uint32_t length) {
   }
   if (strcmp(verb, "release") == 0 && arguments == 1) result = release(atoi(arg[0]));
   else if (strcmp(verb, "close-stdin") == 0 && arguments == 1) result = close_stdin(atoi(arg[0]));
+  else if (strcmp(verb, "resize") == 0 && arguments == 3) result = resize(atoi(arg[0]), arg[1], arg[2]);
   else if (strcmp(verb, "set-time") == 0 && arguments == 2) result = set_time(arg[0], arg[1]);
   else if (strcmp(verb, "reseed") == 0 && arguments == 1) result = reseed(arg[0]);
   else if (strcmp(verb, "grow") == 0 && arguments == 2) result = grow_file_system(arg[0], arg[1]);
   else if (strcmp(verb, "bind") == 0 && arguments == 2) result = bind_over(arg[0], arg[1]);
-  else if (strcmp(verb, "write") == 0 && arguments % 3 == 0) result = write_files(arg, arguments, 0);
-  else if (strcmp(verb, "replace") == 0 && arguments % 3 == 0) result = write_files(arg, arguments, 1);
-  else if (strcmp(verb, "remove") == 0) result = remove_files(arg, arguments);
+  else if (strcmp(verb, "replace") == 0 && arguments == 2) result = write_file(arg[0], 0600, arg[1], 1);
+  else if (strcmp(verb, "remove") == 0 && arguments == 1) result = unlink(arg[0]);
+  else if (strcmp(verb, "applied") == 0 && arguments == 0) result = answer_host();
+  else if (strcmp(verb, "adopt") == 0 && arguments == ADOPT_ARGUMENTS) {
+    const char *step = adopt(root_folder, state_folder, adoption_of(arg));
+    result = step ? -1 : 0;
+    if (step) verb = step;
+  }
   else if (strcmp(verb, "sync") == 0 && arguments == 0) sync(), result = 0;
   else result = -1;
   if (result == 0) tell("ok %s\n", seq);
@@ -399,19 +675,116 @@ static int listen_on(const char *path) {
   return fd;
 }
 
+// What to wait for: the helper's own four, then three of each terminal.
+static size_t what_to_poll(struct pollfd **polls, size_t *room, int signals, int server) {
+  size_t count = 4;
+  for (struct child *c = children; c; c = c->next) count += c->terminal ? 3 : 0;
+  if (count > *room && !(*polls = realloc(*polls, (*room = count * 2) * sizeof **polls))) abort();
+  struct pollfd *p = *polls;
+  *p++ = (struct pollfd){signals, POLLIN, 0};
+  *p++ = (struct pollfd){server, POLLIN, 0};
+  *p++ = (struct pollfd){client, POLLIN, 0};
+  // A port whose host is gone says so for ever: look again from time to time.
+  *p++ = (struct pollfd){host_is_there ? port : -1, POLLIN, 0};
+  for (struct child *c = children; c; c = c->next) {
+    if (!c->terminal) continue;
+    struct carrier *in = &c->terminal->in, *out = &c->terminal->out;
+    int writing = in->at < in->end, reading = out->from >= 0 && out->at == out->end;
+    int events = (writing ? POLLOUT : 0) | (reading ? POLLIN : 0);
+    *p++ = (struct pollfd){writing ? -1 : in->from, POLLIN, 0};
+    // A descriptor that is not asked about would still tell, again and again, that it has hung up.
+    *p++ = (struct pollfd){events ? c->terminal->master : -1, events, 0};
+    *p++ = (struct pollfd){out->at < out->end ? out->to : -1, POLLOUT, 0};
+  }
+  return count;
+}
+
+struct input {
+  char *bytes;
+  size_t filled, room;
+};
+
+// Reads what there is; gives what read gave.
+static ssize_t fill(struct input *in, int fd) {
+  if (in->room - in->filled < 65536 && !(in->bytes = realloc(in->bytes, in->room = in->filled + 131072))) abort();
+  ssize_t n = read(fd, in->bytes + in->filled, in->room - in->filled);
+  if (n > 0) in->filled += n;
+  return n;
+}
+
+// The next whole frame, to be ended by take; NULL when there is none yet, or when one is too long.
+static char *next_frame(const struct input *in, size_t at, uint32_t *length) {
+  if (in->filled - at < 4) return NULL;
+  memcpy(length, in->bytes + at, 4);
+  if (*length > MAX_FRAME || in->filled - at - 4 < *length) return NULL;
+  return in->bytes + at + 4;
+}
+
+static int too_long(const struct input *in) {
+  uint32_t length = 0;
+  if (in->filled >= 4) memcpy(&length, in->bytes, 4);
+  return length > MAX_FRAME;
+}
+
+static void take(struct input *in, size_t bytes) { memmove(in->bytes, in->bytes + bytes, in->filled -= bytes); }
+
+static void serve_client(struct input *in) {
+  ssize_t n = fill(in, client);
+  if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) drop_client();
+  size_t at = 0;
+  uint32_t length;
+  for (char *frame; client >= 0 && (frame = next_frame(in, at, &length)); at += 4 + length) handle(frame, length);
+  if (client < 0) in->filled = 0;
+  else take(in, at);
+  if (too_long(in)) drop_client(), in->filled = 0;
+}
+
+static void serve_host(struct input *in) {
+  while (fill(in, port) > 0) {}
+  size_t at = 0;
+  uint32_t length;
+  for (char *frame; (frame = next_frame(in, at, &length)); at += 4 + length) {
+    int count;
+    char **field = split(frame, length, &count);
+    if (field) handle_host(field, count);
+    free(field);
+  }
+  take(in, at);
+  if (too_long(in)) in->filled = 0;
+}
+
+// The answer goes to standard output; none at all is a refusal.
+static int ask(const char *path, const char *prompt) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) return 1;
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), answered = 0;
+  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) return 1;
+  size_t length = strlen(prompt);
+  if (send(fd, prompt, length, MSG_NOSIGNAL) != (ssize_t)length || shutdown(fd, SHUT_WR) < 0) return 1;
+  char buffer[4096];
+  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) > 0; answered = 1)
+    if (write(1, buffer, n) != n) return 1;
+  return answered ? 0 : 1;
+}
+
 int main(int argc, char **argv) {
+  const char *agent = getenv("NULLSPACE_ASKPASS");
+  if (agent) return ask(agent, argc > 1 ? argv[1] : "");
   // --test: privileged verbs do nothing, and helper and processes end with the client.
-  dry_run = argc == 3 && strcmp(argv[2], "--test") == 0;
-  if (argc < 2 || (argc == 3 && !dry_run) || argc > 3) {
-    fprintf(stderr, "usage: guest-helper SOCKET [--test]\n");
+  dry_run = argc == 6 && strcmp(argv[5], "--test") == 0;
+  if (argc < 5 || (argc == 6 && !dry_run) || argc > 6) {
+    fprintf(stderr, "usage: guest-helper SOCKET ROOT STATE_FOLDER PORT_NAME [--test]\n");
     return 2;
   }
   if (dry_run) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  root_folder = argv[2], state_folder = argv[3];
   int server = listen_on(argv[1]);
   if (server < 0) {
     perror(argv[1]);
     return 1;
   }
+  if (!dry_run) port = find_port(argv[4]);
   sigset_t mask;
   sigemptyset(&mask);
   sigaddset(&mask, SIGCHLD);
@@ -423,31 +796,32 @@ int main(int argc, char **argv) {
   for (int i = 0; i < 2; i++) dup2(null, i);
   if (null > 2) close(null);
 
-  char *buffer = NULL;
-  size_t filled = 0, room = 0;
+  struct input from_client = {0}, from_host = {0};
+  struct pollfd *polls = NULL;
+  size_t poll_room = 0;
   for (;;) {
-    struct pollfd polls[] = {{signals, POLLIN, 0}, {server, POLLIN, 0}, {client, POLLIN, 0}};
-    if (poll(polls, 3, -1) < 0 && errno != EINTR) return 1;
+    size_t count = what_to_poll(&polls, &poll_room, signals, server);
+    if (poll(polls, count, host_is_there ? -1 : PORT_RETRY_MS) < 0) {
+      if (errno != EINTR) return 1;
+      continue;
+    }
+    // Before anything that adds or takes away children: they are in the order of what was polled.
+    size_t at_poll = 4;
+    for (struct child *c = children; c; c = c->next) {
+      if (!c->terminal) continue;
+      struct pollfd *p = polls + at_poll;
+      at_poll += 3;
+      if (p[0].revents || p[1].revents || p[2].revents) carry_terminal(c->terminal);
+    }
     if (polls[0].revents) {
       struct signalfd_siginfo info;
       while (read(signals, &info, sizeof info) > 0) {}
       reap();
     }
-    if (polls[2].revents && client >= 0) {
-      if (room - filled < 65536 && !(buffer = realloc(buffer, room = filled + 131072))) abort();
-      ssize_t n = read(client, buffer + filled, room - filled);
-      if (n > 0) filled += n;
-      else if (n == 0 || (errno != EINTR && errno != EAGAIN)) drop_client();
-      size_t at = 0;
-      for (uint32_t length; client >= 0 && filled - at >= 4; at += 4 + length) {
-        memcpy(&length, buffer + at, 4);
-        if (length > MAX_FRAME) drop_client();
-        if (client < 0 || filled - at - 4 < length) break;
-        handle(buffer + at + 4, length);
-      }
-      if (client < 0) filled = 0;
-      else if (at > 0) memmove(buffer, buffer + at, filled -= at);
-    }
+    if (polls[3].revents & POLLIN) serve_host(&from_host);
+    host_is_there = !(polls[3].revents & POLLHUP);
+    if (!host_is_there) from_host.filled = 0;
+    if (polls[2].revents && client >= 0) serve_client(&from_client);
     if (client < 0 && polls[2].fd >= 0 && dry_run) {
       for (struct child *c = children; c; c = c->next) kill(-c->pid, SIGKILL);
       return 0;
@@ -456,7 +830,7 @@ int main(int argc, char **argv) {
       int fd = accept4(server, NULL, NULL, SOCK_CLOEXEC);
       if (fd >= 0) {
         greet(fd);
-        filled = 0;
+        from_client.filled = 0;
       }
     }
   }

@@ -1,11 +1,21 @@
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { mkdirSync } from "node:fs";
-import { FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
+import {
+  FileService,
+  GitService,
+  ProcessService,
+  PtyService,
+  SystemService,
+} from "@nullspace/proto/agent";
 import { Channel } from "./channel/channel.js";
 import type { Port } from "./channel/port.js";
 import { fileService } from "./file/file-service.js";
 import { Paths } from "./file/paths.js";
 import { Uploads } from "./file/uploads.js";
+import { CredentialDesk } from "./git/credentials.js";
+import { Git } from "./git/git.js";
+import { gitService } from "./git/git-service.js";
+import { GitNetwork } from "./git/network.js";
 import { outliveUserProcesses, separateUserProcesses } from "./guest/protection.js";
 import { StateStore } from "./guest/state.js";
 import { UserDatabase } from "./guest/users.js";
@@ -13,6 +23,8 @@ import { GuestHelper } from "./helper/guest-helper.js";
 import { makeHostKeys } from "./system/host-keys.js";
 import { ProcessTable } from "./process/process-table.js";
 import { processService } from "./process/process-service.js";
+import { ptyService } from "./pty/pty-service.js";
+import { PtyTable } from "./pty/pty-table.js";
 import { Http2Endpoint } from "./rpc/http2-endpoint.js";
 import { GuestIdentity } from "./system/guest-identity.js";
 import type { Guest } from "./system/adopt.js";
@@ -57,7 +69,17 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   if (!sandboxed) separateUserProcesses(helper.pid);
   const users = new UserDatabase(options.defaultUser);
   const table = new ProcessTable(helper, users, state, onDefect);
+  const ptys = new PtyTable(table, users, onDefect);
   const paths = new Paths(() => state.machine.cwd);
+  const git = new Git(table);
+  const desk = new CredentialDesk({
+    table,
+    users,
+    folder: join(stateFolder, "git"),
+    askProgram: options.helperProgram,
+  });
+  const newFolder = (path: string) => paths.target(path).path;
+  const network = new GitNetwork(git, desk, newFolder);
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
   const identity = openIdentity(stateFolder, sandboxed);
   const bootIdFile = join(stateFolder, "boot_id");
@@ -72,10 +94,14 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     },
     warmUp: () => warmUp({ endpoint, table, guest, folder: "/tmp", user: options.defaultUser }),
   });
+  const watcherProgram = join(dirname(options.helperProgram), "file-watcher");
+  const files = fileService({ paths, users, uploads, table, watcherProgram });
   using endpoint = new Http2Endpoint((router) => {
     router.service(SystemService, system);
     router.service(ProcessService, processService(table));
-    router.service(FileService, fileService({ paths, users, uploads }));
+    router.service(FileService, files);
+    router.service(PtyService, ptyService(ptys));
+    router.service(GitService, gitService({ git, network, newFolder }));
   }, onDefect);
   const channel = new Channel({
     port,

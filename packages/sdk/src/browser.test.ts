@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type * as Sdk from "./index.js";
+import { FakeGit } from "./testing/fake-git.js";
 import { FakeServer } from "./testing/fake-server.js";
 
 let folder: string;
@@ -37,7 +38,11 @@ async function importBundle(): Promise<typeof Sdk> {
 
 test("a bundle for browsers holds nothing of Node.js", () => {
   expect(imports).toEqual([]);
-  expect(inputs.filter((path) => /^node:|connect-node|transport\/node/.test(path))).toEqual([]);
+  expect(
+    inputs.filter((path) =>
+      /^node:|connect-node|transport\/node|transfer\/(node|upload|download|local)/.test(path),
+    ),
+  ).toEqual([]);
   expect(inputs.some((path) => path.endsWith("transport/web.js"))).toBe(true);
 });
 
@@ -56,6 +61,9 @@ test("the bundle works over fetch and HTTP/1.1", async () => {
   expect(await machine.files.read("large", { format: "bytes" })).toHaveLength(2_000_000);
   await expect(machine.files.read("none")).rejects.toThrow(NotFoundError);
 
+  const upload = machine.files.uploadFile("local", "remote");
+  await expect(upload).rejects.toMatchObject({ reason: "UNIMPLEMENTED", name: "NullspaceError" });
+
   const controller = new AbortController();
   const run = machine.commands.run("sleep 30", {
     signal: controller.signal,
@@ -63,6 +71,31 @@ test("the bundle works over fetch and HTTP/1.1", async () => {
   });
   await expect(run).rejects.toMatchObject({ name: "CancelledError" });
   await expect.poll(() => server.processes.cancelled.length).toBe(1);
+});
+
+test("terminals and Git work over fetch and HTTP/1.1", async () => {
+  await using server = await FakeServer.start({ http: "1.1" });
+  const { Nullspace, GitError } = await importBundle();
+  await using client = new Nullspace({ url: server.url, apiKey: server.apiKey });
+  await using machine = await client.machines.create();
+  const session = await machine.pty.create();
+  await Promise.all(["one ", "two ", "three"].map((word) => session.sendInput(word)));
+  let text = "";
+  for await (const output of session) {
+    text += output.text;
+    if (text.endsWith("three")) break;
+  }
+  expect(text).toBe("one two three");
+  await session.kill();
+  expect(await session.wait()).toMatchObject({ signal: "SIGKILL" });
+
+  const phases: string[] = [];
+  const url = "https://example.com/x.git";
+  const onProgress = ({ phase }: { phase: string }) => void phases.push(phase);
+  expect((await machine.git.clone({ url, onProgress })).head).toBe("c0ffee");
+  expect(phases).toContain("Receiving objects");
+  server.git.failure = FakeGit.rejected();
+  await expect(machine.git.push()).rejects.toThrow(GitError);
 });
 
 test("a server that is not there is UnavailableError over fetch too", async () => {

@@ -6,12 +6,13 @@ import {
   MACHINE_ID_HEADER,
   MachineService,
   SnapshotService,
+  TransferService,
 } from "@nullspace/proto";
-import { FileService, ProcessService } from "@nullspace/proto/agent";
+import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
 import { type CallOptions, CallScope, DEFAULT_TIMEOUT_MS } from "./call.js";
 import type { Configuration } from "./configuration.js";
 import { toNullspaceError } from "./error-mapping.js";
-import { backoffMs, CALL_RETRIES, isTransient, pause } from "./retry.js";
+import { backoffMs, CALL_RETRIES, isTransient, pause, type RetryPolicy } from "./retry.js";
 
 /** What a single attempt of a call is made with. */
 export interface AttemptOptions {
@@ -24,6 +25,8 @@ export interface AttemptOptions {
 export interface CallRule {
   /** Making the call twice does the same as once: it may be tried again. */
   idempotent?: boolean;
+  /** How patiently it is tried again; some two seconds when not given. */
+  retries?: RetryPolicy;
   /** Deadline where the caller sets none, in milliseconds; 0 for none. */
   defaultTimeoutMs?: number;
 }
@@ -34,16 +37,22 @@ export interface CallRule {
  * there and nowhere else.
  */
 export class Connection {
+  /** URL of the server, without a slash at its end. */
+  readonly url: string;
   readonly machines: Client<typeof MachineService>;
   readonly snapshots: Client<typeof SnapshotService>;
   readonly events: Client<typeof EventService>;
   readonly keys: Client<typeof KeyService>;
+  readonly transfers: Client<typeof TransferService>;
   readonly processes: Client<typeof ProcessService>;
   readonly files: Client<typeof FileService>;
+  readonly ptys: Client<typeof PtyService>;
+  readonly git: Client<typeof GitService>;
   readonly #closeTransport: () => void;
   readonly #closed = new AbortController();
 
   constructor(configuration: Configuration) {
+    this.url = configuration.url;
     const authorize: Interceptor = (next) => (request) => {
       request.header.set("Authorization", `Bearer ${configuration.apiKey}`);
       return next(request);
@@ -58,8 +67,11 @@ export class Connection {
     this.snapshots = createClient(SnapshotService, transport);
     this.events = createClient(EventService, transport);
     this.keys = createClient(KeyService, transport);
+    this.transfers = createClient(TransferService, transport);
     this.processes = createClient(ProcessService, transport);
     this.files = createClient(FileService, transport);
+    this.ptys = createClient(PtyService, transport);
+    this.git = createClient(GitService, transport);
   }
 
   /** Makes a call with one answer. */
@@ -71,6 +83,7 @@ export class Connection {
     const signal = this.#untilClosed(options.signal);
     const timeoutMs = options.requestTimeoutMs ?? rule.defaultTimeoutMs ?? DEFAULT_TIMEOUT_MS;
     const scope = new CallScope(signal, timeoutMs);
+    const policy = rule.retries ?? CALL_RETRIES;
     try {
       for (let retry = 0; ; retry++) {
         try {
@@ -78,8 +91,8 @@ export class Connection {
         } catch (cause) {
           const error = toNullspaceError(cause, signal);
           const tryAgain = rule.idempotent === true && isTransient(error);
-          if (!tryAgain || retry >= CALL_RETRIES.retries) throw error;
-          const delay = backoffMs(CALL_RETRIES, retry);
+          if (!tryAgain || retry >= policy.retries) throw error;
+          const delay = backoffMs(policy, retry);
           if (delay >= scope.remainingMs) throw error;
           await pause(delay, scope.signal);
         }
@@ -129,12 +142,29 @@ export class AgentConnection {
     this.#headers = { [MACHINE_ID_HEADER]: machineId };
   }
 
+  /** URL of the server. */
+  get url(): string {
+    return this.#connection.url;
+  }
+
+  get transfers(): Client<typeof TransferService> {
+    return this.#connection.transfers;
+  }
+
   get processes(): Client<typeof ProcessService> {
     return this.#connection.processes;
   }
 
   get files(): Client<typeof FileService> {
     return this.#connection.files;
+  }
+
+  get ptys(): Client<typeof PtyService> {
+    return this.#connection.ptys;
+  }
+
+  get git(): Client<typeof GitService> {
+    return this.#connection.git;
   }
 
   /** See {@link Connection.unary}. */

@@ -13,6 +13,7 @@ import {
   ConflictError,
   type ErrorCode,
   type ErrorReason,
+  GitError,
   InternalError,
   InvalidArgumentError,
   NotFoundError,
@@ -140,7 +141,7 @@ export function toNullspaceError(error: unknown, signal?: AbortSignal): Nullspac
   }
   const rule = RULES[failure.code];
   const reason = reasonOf(info) ?? rule.reason;
-  const ErrorClass = reason === "SNAPSHOT_INCOMPATIBLE" ? SnapshotIncompatibleError : rule.class;
+  const ErrorClass = classOf(reason) ?? rule.class;
   return new ErrorClass(failure.rawMessage, {
     code: rule.code,
     reason,
@@ -159,12 +160,37 @@ export function toForkError(message: string, info: ErrorInfo | undefined): Nulls
   return toNullspaceError(toConnectError(new Fault(reason, message, { remedy, details })));
 }
 
+/** The class of reasons that have one of their own, whatever their code. */
+function classOf(reason: ErrorReason): ErrorClass | undefined {
+  if (reason === "SNAPSHOT_INCOMPATIBLE") return SnapshotIncompatibleError;
+  return reason.startsWith("GIT_") ? GitError : undefined;
+}
+
 function ruleWithoutInfo(failure: ConnectError, signal: AbortSignal | undefined): CodeRule {
   if (failure.code === Code.Canceled && !signal?.aborted) return CONNECTION_LOST;
+  if (isOfTransport(failure.cause)) return CONNECTION_LOST;
   // fetch() reports every failure of the network as a TypeError.
   if (failure.cause instanceof TypeError) return RULES[Code.Unavailable];
   return RULES[failure.code];
 }
+
+/**
+ * Whether the way to the server failed: a stream that a dying connection
+ * refused or reset says so in Node's own words, which Connect does not know.
+ */
+function isOfTransport(cause: unknown): boolean {
+  if (!(cause instanceof Error) || !("code" in cause) || typeof cause.code !== "string")
+    return false;
+  return cause.code.startsWith("ERR_HTTP2_") || BROKEN_CONNECTION.has(cause.code);
+}
+
+const BROKEN_CONNECTION = new Set([
+  "ECANCELED",
+  "ECONNABORTED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+]);
 
 function messageOf(failure: ConnectError, rule: CodeRule, signal?: AbortSignal): string {
   if (rule === CONNECTION_LOST) return `the connection was lost: ${failure.rawMessage}`;

@@ -25,12 +25,14 @@ export type ClientErrorReason =
   | "CONNECTION_FAILED"
   | "CONNECTION_LOST"
   | "COMMAND_FAILED"
+  | "BATCH_FAILED"
   | "CONFLICT"
   | "INVALID_UTF8"
   | "NOT_FOUND"
   | "PERMISSION_DENIED"
   | "RESOURCE_EXHAUSTED"
-  | "UNIMPLEMENTED";
+  | "UNIMPLEMENTED"
+  | "UPLOAD_INTERRUPTED";
 
 /** Why a call failed: stable across versions, so programs can branch on it. */
 export type ErrorReason = Exclude<keyof typeof ProtoErrorReason, "UNSPECIFIED"> | ClientErrorReason;
@@ -168,6 +170,34 @@ export class InternalError extends NullspaceError {
   override readonly name: string = "InternalError";
 }
 
+/** Git failed in the machine; `reason` tells why, as far as git says it. */
+export class GitError extends NullspaceError {
+  protected static override readonly usual = usual("failed_precondition", "GIT_FAILED");
+  override readonly name: string = "GitError";
+  /** As "git push". */
+  readonly command: string;
+  /** Git's exit code; undefined where git was not run. */
+  readonly exitCode: number | undefined;
+  /** The end of what git said, without secrets. */
+  readonly stderr: string;
+  /** Paths that are in conflict, of `GIT_CONFLICT`. */
+  readonly conflicts: readonly string[];
+
+  constructor(message: string, options: NullspaceErrorOptions = {}) {
+    super(message, options);
+    const { command = "git", exit_code: code, stderr = "", conflicts } = this.details;
+    this.command = command;
+    this.exitCode = code === undefined ? undefined : Number(code);
+    this.stderr = stderr;
+    this.conflicts = conflicts === undefined ? [] : stringsOf(conflicts);
+  }
+}
+
+function stringsOf(json: string): string[] {
+  const parsed: unknown = JSON.parse(json);
+  return Array.isArray(parsed) ? parsed.filter((one) => typeof one === "string") : [];
+}
+
 /** A command did not end with exit code 0; thrown by {@link CommandResult.orThrow} only. */
 export class CommandError extends NullspaceError {
   override readonly name: string = "CommandError";
@@ -184,5 +214,64 @@ export class CommandError extends NullspaceError {
       },
     });
     this.result = result;
+  }
+}
+
+/**
+ * The way to the machine was lost in the middle of an upload, for longer than
+ * the SDK waits. What has arrived is kept for an hour: call
+ * {@link Files.uploadFile} again with `uploadId` to send only the rest.
+ *
+ * @example
+ * ```ts
+ * try {
+ *   await machine.files.uploadFile("./big.iso", "big.iso");
+ * } catch (error) {
+ *   if (!(error instanceof FileUploadError)) throw error;
+ *   await machine.files.uploadFile("./big.iso", "big.iso", { uploadId: error.uploadId });
+ * }
+ * ```
+ */
+export class FileUploadError extends NullspaceError {
+  protected static override readonly usual = usual("unavailable", "UPLOAD_INTERRUPTED");
+  override readonly name: string = "FileUploadError";
+  /** The upload to go on with. */
+  readonly uploadId: string;
+
+  constructor(message: string, uploadId: string, options: NullspaceErrorOptions = {}) {
+    super(message, {
+      retryable: true,
+      remedy: "Call uploadFile again with this uploadId.",
+      details: { upload_id: uploadId },
+      ...options,
+    });
+    this.uploadId = uploadId;
+  }
+}
+
+/** One file of several that could not be written. */
+export interface BatchFailure {
+  /** As it was given; for a folder's files, below the folder. */
+  path: string;
+  /** Why. */
+  error: Error;
+}
+
+/** Some files of several could not be written; all others were. */
+export class BatchWriteError extends NullspaceError {
+  protected static override readonly usual = usual("failed_precondition", "BATCH_FAILED");
+  override readonly name: string = "BatchWriteError";
+  /** Paths of the files that were written, where they were named one by one. */
+  readonly successes: readonly string[];
+  /** What was not written, and why. */
+  readonly failures: readonly BatchFailure[];
+
+  constructor(successes: readonly string[], failures: readonly BatchFailure[], cause?: unknown) {
+    const [first] = failures;
+    const more = failures.length > 1 ? ` (and ${failures.length - 1} more)` : "";
+    const named = first === undefined ? "" : `: ${first.path}: ${first.error.message}`;
+    super(`${failures.length} files could not be written${named}${more}`, { cause });
+    this.successes = successes;
+    this.failures = failures;
   }
 }

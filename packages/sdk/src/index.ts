@@ -25,14 +25,32 @@ export type { Files } from "./files/files.js";
 export type { FileInfo, FileType } from "./files/info.js";
 export type {
   FileContent,
+  FileEvent,
+  FileToWrite,
+  FindOptions,
+  FindResult,
   ListFilesOptions,
   MakeDirOptions,
+  PatternOptions,
   ReadFormat,
   ReadOptions,
   RemoveOptions,
+  ReplaceOptions,
+  ReplaceResult,
+  SearchMatch,
+  SearchOptions,
+  SearchResult,
+  SetOwnerOptions,
+  SetPermissionsOptions,
+  WatchFilesOptions,
   WriteOptions,
 } from "./files/options.js";
 export type { ForkOptions, ForkResult, Forked } from "./fork.js";
+export type { TransferUrl, TransferUrlOptions, UploadUrlOptions } from "./files/transfer-url.js";
+export type { FileWatch } from "./files/watch.js";
+export type { Git } from "./git/git.js";
+export type * from "./git/options.js";
+export type * from "./git/results.js";
 export type { ApiKey, CreatedApiKey, Keys, ListKeysOptions } from "./keys.js";
 export { Machine } from "./machine.js";
 export type {
@@ -62,3 +80,25 @@ export {
   type SnapshotKind,
   type Snapshots,
 } from "./snapshots.js";
+export type {
+  ConnectPtyOptions,
+  CreatePtyOptions,
+  PtyExit,
+  PtyInfo,
+  PtyOutput,
+  PtySize,
+} from "./pty/options.js";
+export type { Pty } from "./pty/pty.js";
+export type { PtySession } from "./pty/session.js";
+export type {
+  DownloadDirOptions,
+  DownloadFileOptions,
+  DownloadFileResult,
+  TransferDirResult,
+  TransferEntry,
+  TransferOptions,
+  TransferProgress,
+  UploadDirOptions,
+  UploadFileOptions,
+  UploadFileResult,
+} from "./transfer/options.js";

@@ -7,6 +7,8 @@ import { defaultConnection } from "./default-connection.js";
 import { InternalError } from "./errors.js";
 import { Files } from "./files/files.js";
 import type { Forked, ForkOptions, ForkResult } from "./fork.js";
+import type { TransferUrlOptions, UploadUrlOptions } from "./files/transfer-url.js";
+import { Git } from "./git/git.js";
 import { MachineCalls } from "./machine-calls.js";
 import type { MachineField, MachineInfo } from "./machine-info.js";
 import type {
@@ -20,6 +22,7 @@ import type {
 } from "./machine-options.js";
 import type { PagePromise } from "./page.js";
 import { type CreateSnapshotOptions, type SnapshotInfo, Snapshots } from "./snapshots.js";
+import { Pty } from "./pty/pty.js";
 
 /**
  * A real Linux VM with its own kernel.
@@ -47,6 +50,10 @@ export class Machine implements AsyncDisposable {
   readonly commands: Commands;
   /** Reads and writes the machine's files. */
   readonly files: Files;
+  /** Git repositories in the machine. */
+  readonly git: Git;
+  /** Terminal sessions. */
+  readonly pty: Pty;
   readonly #calls: MachineCalls;
   readonly #connection: Connection;
   #paused = false;
@@ -58,6 +65,8 @@ export class Machine implements AsyncDisposable {
     this.receipt = receipt;
     this.commands = new Commands(agent);
     this.files = new Files(agent);
+    this.git = new Git(agent);
+    this.pty = new Pty(agent);
     this.#calls = new MachineCalls(connection);
     this.#connection = connection;
   }
@@ -242,6 +251,16 @@ export class Machine implements AsyncDisposable {
     options: GetInfoOptions<F> = {},
   ): Promise<Pick<MachineInfo, F>> {
     return this.#calls.getInfo(this.id, options);
+  }
+
+  /** The URL that {@link Files.uploadUrl} makes. */
+  async uploadUrl(path: string, options: UploadUrlOptions = {}): Promise<string> {
+    return (await this.files.uploadUrl(path, options)).url;
+  }
+
+  /** The URL that {@link Files.downloadUrl} makes. */
+  async downloadUrl(path: string, options: TransferUrlOptions = {}): Promise<string> {
+    return (await this.files.downloadUrl(path, options)).url;
   }
 
   /** Kills the machine, unless it was paused through this handle: who saves it wants it again. */

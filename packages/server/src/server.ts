@@ -10,8 +10,10 @@ import type { CapacityLimits } from "./domain/capacity.js";
 import { ControlPlane } from "./domain/control-plane.js";
 import type { HostClient } from "./domain/host.js";
 import type { Log } from "./domain/log.js";
+import { TransferUrls } from "./domain/transfer-urls.js";
 import { AgentProxy } from "./edge/agent-proxy.js";
 import type { EdgeRequest, EdgeResponse } from "./edge/exchange.js";
+import { Transfers } from "./edge/transfer/transfers.js";
 import { ensureOperatorCredentials } from "./home/operator-credentials.js";
 import { ServerHome } from "./home/server-home.js";
 import { ServerLock } from "./home/server-lock.js";
@@ -105,12 +107,23 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   await controlPlane.start();
   const apiKey = await ensureOperatorCredentials(home.credentialsFile, controlPlane.keys, url);
 
+  const transferUrls = new TransferUrls(await home.transferKey());
   const stopping = new AbortController();
   app = createApp({
-    api: apiOptions({ controlPlane, stopping: stopping.signal, onDefect }),
+    api: apiOptions({ controlPlane, transferUrls, stopping: stopping.signal, onDefect }),
     proxy: new AgentProxy({
       admit: (authorization, machineId) => admit(controlPlane, authorization, machineId),
       use: (machineId) => controlPlane.activity.begin(machineId),
+      connectAgent: (machineId, signal) => host.connectAgent(machineId, signal),
+      stopping: stopping.signal,
+      onDefect,
+    }),
+    transfers: new Transfers({
+      admit: async (transferUrl) => {
+        const grant = transferUrls.verify(transferUrl);
+        await controlPlane.machines.getRunning(grant.machineId);
+        return grant;
+      },
       connectAgent: (machineId, signal) => host.connectAgent(machineId, signal),
       stopping: stopping.signal,
       onDefect,

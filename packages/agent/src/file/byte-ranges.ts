@@ -1,11 +1,22 @@
+/** The bytes from `start` up to the one before `end`. */
+export interface ByteRange {
+  start: number;
+  end: number;
+}
+
 /** Half-open ranges of bytes, merged where they touch. */
 export class ByteRanges {
   /** Sorted, apart from each other. */
-  #ranges: { start: number; end: number }[] = [];
+  #ranges: ByteRange[] = [];
 
   /** How many ranges there are. */
   get count(): number {
     return this.#ranges.length;
+  }
+
+  /** The ranges in order. */
+  get all(): readonly ByteRange[] {
+    return this.#ranges;
   }
 
   add(start: number, end: number): void {

@@ -1,42 +1,36 @@
-import { lstat, rm, rmdir } from "node:fs/promises";
-import { dirname } from "node:path";
+import { lstatSync, rmdirSync } from "node:fs";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { ErrorReason } from "@nullspace/proto";
 import type { FileService } from "@nullspace/proto/agent";
 import { Fault } from "@nullspace/proto/fault";
-import type { User, UserDatabase } from "../guest/users.js";
+import { setOwner, setPermissions } from "./attributes.js";
+import { FileContext, type FileServiceOptions, isFolder, permissions } from "./context.js";
 import { atPath, fileFault } from "./file-fault.js";
-import { type FileInfo, inspect } from "./file-info.js";
-import { FOLDER_MODE, makeFolder } from "./folders.js";
+import { FOLDER_MODE, makeIn } from "./folders.js";
 import { listFolder } from "./listing.js";
-import { move } from "./moving.js";
-import type { Paths, Place } from "./paths.js";
+import { copy, move } from "./moving.js";
+import { isWithin } from "./paths.js";
 import { readFile } from "./reading.js";
+import { removeTree } from "./removing.js";
 import { Replacement } from "./replacement.js";
-import type { Uploads } from "./uploads.js";
+import { searchCalls } from "./search-calls.js";
+import { transferCalls } from "./transfer-calls.js";
 
 /** Largest file that is written in one call. */
 const MOST_WRITTEN = 1 << 20;
 
-export interface FileServiceOptions {
-  paths: Paths;
-  users: UserDatabase;
-  uploads: Uploads;
+/** Serves the machine's files. */
+export function fileService(options: FileServiceOptions): ServiceImpl<typeof FileService> {
+  const context = new FileContext(options);
+  return { ...basicCalls(context), ...transferCalls(context), ...searchCalls(context) };
 }
 
-/** Serves the machine's files. */
-export function fileService({
-  paths,
-  users,
-  uploads,
-}: FileServiceOptions): ServiceImpl<typeof FileService> {
-  const owner = (name: string): User => users.find(name, ErrorReason.INVALID_ARGUMENT);
-  const look = ({ path, real }: Place): Promise<FileInfo> => inspect(real, path, users);
-
+function basicCalls(context: FileContext) {
+  const { paths, users } = context;
   return {
-    async *read({ path, offset, length }) {
+    async *read({ path, ...range }) {
       try {
-        yield* readFile(paths.target(path), offset, length, users);
+        yield* readFile(paths, path, range, users);
       } catch (error) {
         throw fileFault(error, path);
       }
@@ -45,65 +39,68 @@ export function fileService({
     write: ({ path, data, mode, user }) =>
       atPath(path, async () => {
         if (data.length > MOST_WRITTEN) throw tooLarge(data.length);
-        const file = { user: owner(user), mode: permissions(mode) };
-        const place = paths.target(path);
-        await using replacement = await Replacement.begin(place.real, file.user);
+        const file = { user: context.owner(user), mode: permissions(mode) };
+        const spot = paths.openOrMake(paths.target(path), file.user);
+        await using replacement = await Replacement.begin(spot);
         await replacement.write(data, 0);
         await replacement.commit(file);
-        return { info: await look(place) };
+        return { info: await context.look(spot) };
       }),
-
-    beginUpload: ({ path, mode, user }) =>
-      atPath(path, async () => {
-        const file = { user: owner(user), mode: permissions(mode) };
-        return { uploadId: await uploads.begin(paths.target(path), file) };
-      }),
-
-    async uploadPart({ uploadId, offset, data }) {
-      await uploads.write(uploadId, offset, data);
-      return {};
-    },
-
-    async commitUpload({ uploadId, size }) {
-      return { info: await look(await uploads.commit(uploadId, size)) };
-    },
-
-    async abortUpload({ uploadId }) {
-      await uploads.abort(uploadId);
-      return {};
-    },
 
     async *list({ path, depth }) {
       try {
-        for await (const entries of listFolder(paths.target(path), depth || 1, users)) {
-          yield { entries };
-        }
+        const place = paths.target(path);
+        using folder = paths.openFolder(place);
+        const except = paths.reservedBelow(folder);
+        const wanted = { path: place.path, depth: depth || 1, except };
+        for await (const entries of listFolder(folder, wanted, users)) yield { entries };
       } catch (error) {
         throw fileFault(error, path);
       }
     },
 
-    stat: ({ path }) => atPath(path, async () => ({ info: await look(paths.entry(path)) })),
+    stat: ({ path }) =>
+      atPath(path, async () => {
+        using spot = paths.open(paths.entry(path));
+        return { info: await context.look(spot) };
+      }),
 
     makeDir: ({ path, mode, user }) =>
       atPath(path, async () => {
-        const place = paths.target(path);
-        await makeFolder(place.real, owner(user), permissions(mode) || FOLDER_MODE);
-        return { info: await look(place) };
+        const owner = context.owner(user);
+        const bits = permissions(mode) || FOLDER_MODE;
+        using spot = paths.openOrMake(paths.target(path), owner);
+        makeIn(spot.folder, spot.name, owner, bits);
+        return { info: await context.look(spot) };
       }),
 
     rename: ({ from, to }) =>
       atPath(from, async () => {
-        const source = paths.entry(from);
-        paths.refuseParentOfReserved(source);
+        const place = paths.entry(from);
+        paths.refuseParentOfReserved(place);
+        using source = paths.open(place);
         // Before anything is made for it: the source must be there.
-        await lstat(source.real);
-        return atPath(to, async () => {
+        lstatSync(source.file);
+        return await atPath(to, async () => {
           const destination = paths.entry(to);
           paths.refuseParentOfReserved(destination);
-          await makeFolder(dirname(destination.real), owner(""));
-          await move(source.real, destination.real);
-          return { info: await look(destination) };
+          using target = paths.openOrMake(destination, context.owner(""));
+          await move(source, target);
+          return { info: await context.look(target) };
+        });
+      }),
+
+    copy: ({ from, to }) =>
+      atPath(from, async () => {
+        const place = paths.entry(from);
+        using source = paths.open(place);
+        const isReserved = isFolder(source) ? reservedBelow(context, source) : undefined;
+        return await atPath(to, async () => {
+          const destination = paths.entry(to);
+          if (isWithin(destination.real, place.real)) throw intoItself(from);
+          using target = paths.openOrMake(destination, context.owner(""));
+          await copy(source, target, isReserved);
+          return { info: await context.look(target) };
         });
       }),
 
@@ -111,19 +108,39 @@ export function fileService({
       atPath(path, async () => {
         const place = paths.entry(path);
         paths.refuseParentOfReserved(place);
-        const isFolder = (await lstat(place.real)).isDirectory();
-        if (isFolder && !recursive) await rmdir(place.real);
-        else await rm(place.real, { recursive });
+        using spot = paths.open(place);
+        if (isFolder(spot) && !recursive) rmdirSync(spot.file);
+        else await removeTree(spot.folder, spot.name);
         return {};
       }),
-  };
+
+    setPermissions: ({ path, mode, recursive }) =>
+      atPath(path, async () => {
+        const bits = permissions(mode);
+        using spot = paths.open(paths.target(path));
+        await setPermissions(paths, spot, bits, recursive);
+        return { info: await context.look(spot) };
+      }),
+
+    setOwner: ({ path, user, group, recursive }) =>
+      atPath(path, async () => {
+        const owner = users.findOwner(user, group);
+        using spot = paths.open(paths.target(path));
+        await setOwner(paths, spot, owner, recursive);
+        return { info: await context.look(spot) };
+      }),
+  } satisfies Partial<ServiceImpl<typeof FileService>>;
 }
 
-function permissions(mode: number): number {
-  if (mode <= 0o7777) return mode;
-  throw new Fault(ErrorReason.INVALID_ARGUMENT, `0o${mode.toString(8)} are no permission bits`, {
-    remedy: "Give at most 0o7777.",
-    details: { field: "mode" },
+function reservedBelow(context: FileContext, source: Parameters<typeof isFolder>[0]) {
+  using folder = source.folder.descend(source.name);
+  return context.reservedIn(folder);
+}
+
+function intoItself(path: string): Fault {
+  return new Fault(ErrorReason.INVALID_ARGUMENT, `${path} cannot be copied into itself`, {
+    remedy: "Choose another path.",
+    details: { path },
   });
 }
 

@@ -1,31 +1,37 @@
-import { readdir } from "node:fs/promises";
-import { join } from "node:path";
 import { FileType } from "@nullspace/proto/agent";
 import type { UserDatabase } from "../guest/users.js";
+import type { Anchor } from "./anchor.js";
 import { errorCode } from "./file-fault.js";
 import { type FileInfo, inspect } from "./file-info.js";
-import type { Place } from "./paths.js";
+import { namesIn } from "./names.js";
 import { isTemporaryName } from "./replacement.js";
 
 /** Entries looked at together, and sent together. */
 const BATCH = 128;
 
-const SLASH = Buffer.from("/");
+/** What is listed. */
+export interface ListOptions {
+  /** What clients call the folder. */
+  path: string;
+  /** Levels below the folder, at least 1. */
+  depth: number;
+  /** A path below the folder that is left out. */
+  except: string | undefined;
+}
 
 /**
  * Lists what lies below a folder, parents before children and each folder's
  * entries sorted by the bytes of their names, in batches. Links are not
  * followed. A name that is not UTF-8 shows with replacement characters.
- *
- * @param depth levels below the folder, at least 1.
  */
 export async function* listFolder(
-  { path, real }: Place,
-  depth: number,
+  folder: Anchor,
+  { path, depth, except }: ListOptions,
   users: UserDatabase,
 ): AsyncGenerator<FileInfo[]> {
+  const reserved = except === undefined ? undefined : joinPath(path, except);
   let batch: FileInfo[] = [];
-  for await (const info of walk(Buffer.from(real), path, depth, users)) {
+  for await (const info of walk(folder, path, depth, reserved, users)) {
     if (batch.push(info) < BATCH) continue;
     yield batch;
     batch = [];
@@ -34,45 +40,61 @@ export async function* listFolder(
 }
 
 async function* walk(
-  folder: Buffer,
+  folder: Anchor,
   path: string,
   depth: number,
+  except: string | undefined,
   users: UserDatabase,
 ): AsyncGenerator<FileInfo> {
-  const names = (await readdir(folder, { encoding: "buffer" })).toSorted((a, b) => a.compare(b));
+  const names = await namesIn(folder);
   for (let at = 0; at < names.length; at += BATCH) {
+    // Not a path of the client's: what it is called is all that is wanted of it.
     const entries = await Promise.all(
       names.slice(at, at + BATCH).map(async (name) => {
-        const file = Buffer.concat([folder, SLASH, name]);
-        return { file, info: await inspectIfThere(file, join(path, name.toString()), users) };
+        const info = await inspectIfThere(folder, name, joinPath(path, name.toString()), users);
+        return { name, info };
       }),
     );
-    for (const { file, info } of entries) {
-      if (info?.name === undefined || isTemporaryName(info.name)) continue;
+    for (const { name, info } of entries) {
+      if (info?.path === undefined || info.path === except) continue;
+      if (isTemporaryName(name.toString("latin1"))) continue;
       yield info;
-      const descends = info.type === FileType.DIRECTORY && depth > 1;
-      if (descends) yield* ifThere(walk(file, join(path, info.name), depth - 1, users));
+      if (info.type !== FileType.DIRECTORY || depth <= 1) continue;
+      yield* ifThere(folder, name, (inside) =>
+        walk(inside, info.path ?? "", depth - 1, except, users),
+      );
     }
   }
 }
 
+/** What a client calls something in a folder. */
+export function joinPath(folder: string, name: string): string {
+  return folder === "/" ? `/${name}` : `${folder}/${name}`;
+}
+
 /** What is removed while it is listed is left out. */
 async function inspectIfThere(
-  file: Buffer,
+  folder: Anchor,
+  name: Buffer,
   path: string,
   users: UserDatabase,
 ): Promise<FileInfo | undefined> {
   try {
-    return await inspect(file, path, users);
+    return await inspect(folder.at(name), path, users, name);
   } catch (error) {
     if (errorCode(error) === "ENOENT") return undefined;
     throw error;
   }
 }
 
-async function* ifThere(entries: AsyncGenerator<FileInfo>): AsyncGenerator<FileInfo> {
+async function* ifThere<T>(
+  folder: Anchor,
+  name: Buffer,
+  work: (inside: Anchor) => AsyncGenerator<T>,
+): AsyncGenerator<T> {
   try {
-    yield* entries;
+    using inside = folder.descend(name);
+    yield* work(inside);
   } catch (error) {
     if (errorCode(error) !== "ENOENT" && errorCode(error) !== "ENOTDIR") throw error;
   }

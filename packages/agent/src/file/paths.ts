@@ -2,7 +2,10 @@ import { lstatSync, readlinkSync, realpathSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import type { User } from "../guest/users.js";
+import { Anchor, Spot } from "./anchor.js";
 import { errorCode } from "./file-fault.js";
+import { openOrMake } from "./folders.js";
 
 /** What the platform keeps for itself. */
 export const RESERVED_FOLDER = "/workspace/.nullspace";
@@ -22,6 +25,11 @@ export interface Place {
 export class Paths {
   readonly #cwd: () => string;
   readonly #reserved: string;
+
+  /** The folder that clients are kept out of. */
+  get reserved(): string {
+    return this.#reserved;
+  }
 
   /** @param cwd where relative paths start, at the moment. */
   constructor(cwd: () => string, reserved = RESERVED_FOLDER) {
@@ -51,6 +59,56 @@ export class Paths {
   }
 
   /**
+   * Opens the folder that a place lies in, so that the work at the place cannot
+   * be led elsewhere any more. The rules are checked again, on what is open.
+   *
+   * @throws Fault RESERVED_PATH; system errors of the way there.
+   */
+  open({ path, real: place }: Place): Spot {
+    // The root lies in no folder but itself.
+    const name = place === "/" ? "." : basename(place);
+    return new Spot(
+      Anchor.open(dirname(place), (folder) => this.#admit(path, folder)),
+      name,
+      path,
+    );
+  }
+
+  /** As {@link open}; missing folders on the way are made and given to the user. */
+  openOrMake({ path, real: place }: Place, user: User): Spot {
+    const name = place === "/" ? "." : basename(place);
+    const folder = openOrMake(dirname(place), user, (way) => this.#admit(path, way));
+    return new Spot(folder, name, path);
+  }
+
+  /** Opens the folder at a place. */
+  openFolder({ path, real: place }: Place): Anchor {
+    return Anchor.open(place, (folder) => this.#admit(path, folder));
+  }
+
+  /** As {@link openFolder}; it and missing folders on the way are made and given to the user. */
+  openOrMakeFolder({ path, real: place }: Place, user: User): Anchor {
+    return openOrMake(place, user, (folder) => this.#admit(path, folder));
+  }
+
+  /**
+   * Refuses a file by where it really is.
+   *
+   * @param actual as the kernel tells of an open file.
+   * @throws Fault RESERVED_PATH.
+   */
+  admit({ path }: Place, actual: string): void {
+    this.#admit(path, actual);
+  }
+
+  /** The reserved folder as seen from a folder above it, to be left out of what is below. */
+  reservedBelow(folder: Anchor): string | undefined {
+    const place = readlinkSync(folder.path);
+    if (!isWithin(this.#reserved, place) || this.#reserved === place) return undefined;
+    return this.#reserved.slice(place === "/" ? 1 : place.length + 1);
+  }
+
+  /**
    * Refuses to remove or move what the reserved folder lies in.
    *
    * @throws Fault RESERVED_PATH.
@@ -68,8 +126,12 @@ export class Paths {
   }
 
   #place(path: string, place: string): Place {
-    if (isWithin(place, this.#reserved)) throw reservedPath(path, this.#reserved);
+    this.#admit(path, place);
     return { path, real: place };
+  }
+
+  #admit(path: string, place: string): void {
+    if (isWithin(place, this.#reserved)) throw reservedPath(path, this.#reserved);
   }
 }
 
@@ -80,7 +142,8 @@ function reservedPath(path: string, folder: string): Fault {
   });
 }
 
-function isWithin(path: string, folder: string): boolean {
+/** Whether a path is a folder or lies in it. */
+export function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder === "/" ? "/" : `${folder}/`);
 }
 

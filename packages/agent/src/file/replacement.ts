@@ -1,27 +1,41 @@
 import type { Stats } from "node:fs";
-import { type FileHandle, open, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { type FileHandle, lstat, open, rename, rm } from "node:fs/promises";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { randomBytes } from "../guest/random.js";
 import type { User } from "../guest/users.js";
+import type { Name, Spot } from "./anchor.js";
 import { errorCode } from "./file-fault.js";
-import { makeFolder } from "./folders.js";
 
 /** Permission bits of a file that nobody has said anything about. */
 const FILE_MODE = 0o644;
 
-const TEMPORARY = /^\.nullspace-[0-9a-f]{32}$/;
+// native/file-watcher.c knows them, too.
+const TEMPORARY = /^\.nullspace-(new-)?[0-9a-f]{32}$/;
 
 /** Whether a name is that of a file on its way to its place, which nobody is to see. */
 export function isTemporaryName(name: string): boolean {
   return TEMPORARY.test(name);
 }
 
-/** Who owns a file that did not exist, and with which permission bits; 0 for the usual ones. */
+/**
+ * A name for a file on its way to its place. It tells those who watch whether
+ * the file takes another's place there.
+ */
+export function temporaryName(replaces: boolean): string {
+  return `.nullspace-${replaces ? "" : "new-"}${randomBytes(16).toString("hex")}`;
+}
+
+/** What a file becomes. */
 export interface NewFile {
+  /** Who owns it if it did not exist. */
   user: User;
+  /** Its permission bits if it did not exist; 0 for the usual ones. */
   mode: number;
+  /** One that is replaced takes on the permission bits, too. */
+  replaceMode?: boolean;
+  /** When it was modified, in milliseconds since the epoch; now where it is not said. */
+  modifiedAt?: number | undefined;
 }
 
 /**
@@ -29,33 +43,33 @@ export interface NewFile {
  * of its own, and {@link commit} renames it. Disposing removes it before that.
  */
 export class Replacement implements AsyncDisposable {
+  readonly spot: Spot;
+  /** Name of the growing file, beside the one it will replace. */
   readonly temporary: string;
-  readonly #target: string;
   readonly #handle: FileHandle;
   #done = false;
 
-  private constructor(target: string, temporary: string, handle: FileHandle) {
-    this.#target = target;
+  private constructor(spot: Spot, temporary: string, handle: FileHandle) {
+    this.spot = spot;
     this.temporary = temporary;
     this.#handle = handle;
   }
 
   /**
-   * Begins a replacement of a file, there or not. Missing parents are made and given to the user.
+   * Begins a replacement of a file, there or not. The spot is the replacement's from now on.
    *
    * @throws Fault when something else than a file is there; system errors.
    */
-  static async begin(target: string, user: User): Promise<Replacement> {
-    refuseOthers(target, await statIfThere(target));
-    const temporary = join(dirname(target), `.nullspace-${randomBytes(16).toString("hex")}`);
-    const create = () => open(temporary, "wx", 0o600);
+  static async begin(spot: Spot): Promise<Replacement> {
     try {
-      return new Replacement(target, temporary, await create());
+      const former = await statIfThere(spot.file);
+      refuseOthers(spot.path, former);
+      const temporary = temporaryName(former !== undefined);
+      return new Replacement(spot, temporary, await open(spot.folder.at(temporary), "wx+", 0o600));
     } catch (error) {
-      if (errorCode(error) !== "ENOENT") throw error;
+      spot[Symbol.dispose]();
+      throw error;
     }
-    await makeFolder(dirname(target), user);
-    return new Replacement(target, temporary, await create());
   }
 
   /** Writes all of the bytes at an offset. */
@@ -66,29 +80,40 @@ export class Replacement implements AsyncDisposable {
     }
   }
 
-  async size(): Promise<number> {
-    return (await this.#handle.stat()).size;
+  /** Reads bytes back; fewer than asked for only at the end. */
+  async read(buffer: Buffer, offset: number): Promise<number> {
+    return (await this.#handle.read(buffer, 0, buffer.length, offset)).bytesRead;
+  }
+
+  /** Cuts off what lies beyond a size. */
+  truncate(size: number): Promise<void> {
+    return this.#handle.truncate(size);
   }
 
   /** Puts the file in its place. One that it replaces leaves it its owner and permission bits. */
-  async commit({ user, mode }: NewFile): Promise<void> {
-    const former = await statIfThere(this.#target);
-    refuseOthers(this.#target, former);
+  async commit({ user, mode, replaceMode, modifiedAt }: NewFile): Promise<void> {
+    const { path, file, folder } = this.spot;
+    const former = await statIfThere(file);
+    refuseOthers(path, former);
+    const kept = replaceMode === true && mode > 0 ? undefined : former?.mode;
     await this.#handle.chown(former?.uid ?? user.uid, former?.gid ?? user.gid);
-    await this.#handle.chmod((former?.mode ?? (mode || FILE_MODE)) & 0o7777);
-    await rename(this.temporary, this.#target);
+    await this.#handle.chmod((kept ?? (mode || FILE_MODE)) & 0o7777);
+    if (modifiedAt !== undefined) await this.#handle.utimes(modifiedAt / 1000, modifiedAt / 1000);
+    await rename(folder.at(this.temporary), file);
     this.#done = true;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    using spot = this.spot;
     await this.#handle.close();
-    if (!this.#done) await rm(this.temporary, { force: true });
+    if (!this.#done) await rm(spot.folder.at(this.temporary), { force: true });
   }
 }
 
-async function statIfThere(path: string): Promise<Stats | undefined> {
+async function statIfThere(path: Name): Promise<Stats | undefined> {
   try {
-    return await stat(path);
+    // The way there has been followed to its end: a link is one that was put there since.
+    return await lstat(path);
   } catch (error) {
     if (errorCode(error) === "ENOENT") return undefined;
     throw error;
@@ -100,7 +125,7 @@ function refuseOthers(path: string, stats: Stats | undefined): void {
   if (stats === undefined || stats.isFile()) return;
   const [reason, what] = stats.isDirectory()
     ? [ErrorReason.IS_DIRECTORY, "a folder"]
-    : [ErrorReason.FILE_EXISTS, "a device, pipe or socket"];
+    : [ErrorReason.FILE_EXISTS, "no plain file"];
   throw new Fault(reason, `${path} is ${what}`, {
     remedy: "Choose another path, or remove what is there first.",
     details: { path },

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import type { ErrorReason } from "@nullspace/proto";
+import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 
 export interface User {
@@ -48,6 +48,32 @@ export class UserDatabase {
     }
     this.#users.set(wanted, known);
     return known;
+  }
+
+  /**
+   * The ids of an owner and a group, each given by name or number; -1, which
+   * leaves it as it is, for one that is empty. A user's name alone brings the
+   * user's own group.
+   *
+   * @throws Fault INVALID_ARGUMENT for a name that the guest does not know.
+   */
+  findOwner(user: string, group: string): { uid: number; gid: number } {
+    const isNumber = /^\d+$/.test(user);
+    const known =
+      user === "" || isNumber ? undefined : this.find(user, ErrorReason.INVALID_ARGUMENT);
+    const uid = known?.uid ?? (isNumber ? Number(user) : -1);
+    return { uid, gid: group === "" ? (known?.gid ?? -1) : this.#findGroup(group) };
+  }
+
+  #findGroup(group: string): number {
+    if (/^\d+$/.test(group)) return Number(group);
+    this.#group.refresh();
+    const entry = this.#group.lines.find(([name]) => name === group);
+    if (entry !== undefined) return Number(entry[2]);
+    throw new Fault(ErrorReason.INVALID_ARGUMENT, `the machine has no group ${group}`, {
+      remedy: "Name a group of /etc/group, or give its number.",
+      details: { group },
+    });
   }
 
   /** Name of a uid; the number where it has none. */

@@ -4,12 +4,13 @@ import { connect } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { StartRequestSchema } from "@nullspace/proto/agent";
+import { PtyServiceCreateRequestSchema, StartRequestSchema } from "@nullspace/proto/agent";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { StateStore } from "../guest/state.js";
 import { UserDatabase } from "../guest/users.js";
 import { ProcessTable } from "../process/process-table.js";
+import { PtyTable } from "../pty/pty-table.js";
 import { GuestHelper, HelperError } from "./guest-helper.js";
 import { helperProgram } from "./program.js";
 
@@ -48,35 +49,93 @@ async function follow(table: ProcessTable, pid: number, offset = 0) {
 }
 
 describe("an agent that is restarted", () => {
-  test("finds the processes of the former one, their output and their ends", async () => {
+  // The former agent is no process of its own here, and now and then reads the pipes before the new one.
+  test(
+    "finds the processes of the former one, their output and their ends",
+    { retry: 8 },
+    async () => {
+      const first = await open(false);
+      const table = openTable(first);
+      const start = (command: string) =>
+        table.start(create(StartRequestSchema, { command, cwd: "/", stdin: true }));
+      const script = 'echo first; read word; echo "$word"; exit 4';
+      const { pid } = await start(script);
+      const { pid: ended } = await start("kill -9 $$");
+      await follow(table, ended);
+      const { pid: ending } = await start("read word; echo last words; exit 9");
+      await table.get(ending).sendInput(Buffer.from("x\n"));
+      // As a crash: nothing is said, the connection is gone.
+      await first[Symbol.asyncDispose]();
+
+      const second = await open(false);
+      try {
+        expect(second.pid).toBe(first.pid);
+        const again = openTable(second);
+        expect(again.list().map((process) => process.pid)).not.toContain(ended);
+        expect(again.get(pid).describe()).toMatchObject({ command: script, cwd: "/" });
+        await again.get(pid).sendInput(Buffer.from("second\n"));
+        const { text, exit } = await follow(again, pid, 100_000);
+        expect(text).toMatch(/^<dropped>(first\n)?second\n$/);
+        expect(exit.exitCode).toBe(4);
+        expect((await follow(again, ending)).exit.exitCode).toBe(9);
+      } finally {
+        process.kill(second.pid, "SIGKILL");
+        await expect(second.lost).rejects.toThrow(/ended/);
+      }
+    },
+  );
+});
+
+describe("a terminal", () => {
+  const openPtys = (helper: GuestHelper, table: ProcessTable) => {
+    const users = new UserDatabase(userInfo().username);
+    return { helper, ptys: new PtyTable(table, users, fail) };
+  };
+
+  test("outlives the agent, and its session is found by the next", async () => {
     const first = await open(false);
-    const table = openTable(first);
-    const start = (command: string) =>
-      table.start(create(StartRequestSchema, { command, cwd: "/", stdin: true }));
-    const script = 'echo first; read word; echo "$word"; exit 4';
-    const { pid } = await start(script);
-    const { pid: ended } = await start("kill -9 $$");
-    await follow(table, ended);
-    const { pid: ending } = await start("read word; echo last words; exit 9");
-    await table.get(ending).sendInput(Buffer.from("x\n"));
-    // As a crash: nothing is said, the connection is gone.
+    const { ptys } = openPtys(first, openTable(first));
+    const command = "trap 'echo redrawn' WINCH; echo first; while ! read word; do :; done; exit 6";
+    const { id } = await ptys.create(create(PtyServiceCreateRequestSchema, { command, cwd: "/" }));
     await first[Symbol.asyncDispose]();
 
     const second = await open(false);
     try {
-      expect(second.pid).toBe(first.pid);
-      const again = openTable(second);
-      expect(again.list().map((process) => process.pid)).not.toContain(ended);
-      expect(again.get(pid).describe()).toMatchObject({ command: script, cwd: "/" });
-      await again.get(pid).sendInput(Buffer.from("second\n"));
-      const { text, exit } = await follow(again, pid, 100_000);
-      expect(text).toMatch(/^<dropped>(first\n)?second\n$/);
-      expect(exit.exitCode).toBe(4);
-      expect((await follow(again, ending)).exit.exitCode).toBe(9);
+      const again = openPtys(second, openTable(second)).ptys;
+      await expect.poll(() => again.list().map((session) => session.id)).toEqual([id]);
+      const session = again.get(id);
+      expect(session.describe()).toMatchObject({ command, size: { cols: 80, rows: 24 } });
+      const { signal } = new AbortController();
+      await session.send("writer", 1n, Buffer.from("word\n"), signal);
+      expect((await session.exit(signal)).exitCode).toBe(6);
     } finally {
       process.kill(second.pid, "SIGKILL");
       await expect(second.lost).rejects.toThrow(/ended/);
     }
+  });
+
+  test("leaves no descriptor behind in the helper", async () => {
+    await using helper = await open();
+    const { ptys } = openPtys(helper, openTable(helper));
+    const count = async () => (await readdir(`/proc/${helper.pid}/fd`)).length;
+    const before = await count();
+    const { signal } = new AbortController();
+    for (let i = 0; i < 100; i++) {
+      const request = { command: "echo hello", cwd: "/" };
+      const session = await ptys.create(create(PtyServiceCreateRequestSchema, request));
+      await session.exit(signal);
+    }
+    const failing = { command: "/no/such", exec: true, cwd: "/" };
+    await expect(ptys.create(create(PtyServiceCreateRequestSchema, failing))).rejects.toThrow(
+      /cannot run/,
+    );
+    await expect.poll(count).toBe(before);
+    expect(ptys.list()).toHaveLength(16);
+  });
+
+  test("is asked for of a process without one in vain", async () => {
+    await using helper = await open();
+    await expect(helper.request("resize", "1", "80", "24")).rejects.toMatchObject({ errno: 3 });
   });
 });
 

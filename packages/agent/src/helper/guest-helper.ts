@@ -1,7 +1,10 @@
 import type { Socket } from "node:net";
 import { connectHelper, type HelperLaunch } from "./launch.js";
 
-/** A process the helper is the parent of. Descriptors are the helper's own; -1 where there is none. */
+/**
+ * A process the helper is the parent of. Descriptors are the helper's own; -1
+ * where there is none: a process with a terminal has no stderr of its own.
+ */
 export interface HeldProcess {
   pid: number;
   stdin: number;
@@ -26,7 +29,7 @@ export type ExitListener = (pid: number, status: ExitStatus) => void;
 /** A verb that the helper could not do. */
 export class HelperError extends Error {
   override readonly name = "HelperError";
-  /** Which step failed: "cwd", "exec", "user", "stdio" or "fork" of a spawn, else the verb. */
+  /** Which step failed: "cwd", "exec", "user", "stdio", "terminal" or "fork" of a spawn, else the verb. */
   readonly step: string;
   readonly errno: number;
 

@@ -9,7 +9,7 @@ import {
 } from "@nullspace/proto/agent";
 import { Fault } from "@nullspace/proto/fault";
 import type { ExitStatus } from "../helper/guest-helper.js";
-import { OutputLog } from "./output-log.js";
+import { KEPT_BYTES, KEPT_WHILE_READ, OutputLog } from "./output-log.js";
 import type { Stdio } from "./stdio.js";
 import { signalName } from "./signals.js";
 
@@ -38,6 +38,12 @@ const MOST_BEHIND = 256 << 10;
  */
 const DRAIN_MS = 200;
 
+/**
+ * How long a process waits for a reader whose connection broke, as it waits for
+ * one that is slow: long enough for a server to be started again.
+ */
+const RETURN_MS = 30_000;
+
 /** From SIGTERM to SIGKILL. */
 const GRACE_MS = 2_000;
 
@@ -53,6 +59,9 @@ export class GuestProcess {
   readonly #stdio: Stdio;
   readonly #log = new OutputLog();
   readonly #readers = new Set<Reader>();
+  readonly #watchers = new Set<Pick<Reader, "wake">>();
+  /** Readers whose connection broke, which may come back. */
+  readonly #lost = new Map<Reader, NodeJS.Timeout>();
   /** The agent that knew the output so far has crashed: offsets begin anew. */
   readonly #inherited: boolean;
   #onEnded: () => void = () => {};
@@ -78,6 +87,16 @@ export class GuestProcess {
     return this.#exit !== undefined;
   }
 
+  /** How it ended; undefined until its output is complete. */
+  get exit(): Exit | undefined {
+    return this.#exit;
+  }
+
+  /** The output that is kept, both streams as they came. */
+  get output(): Pick<OutputLog, "start" | "end" | "read"> {
+    return this.#log;
+  }
+
   /** Calls back once, when the process has ended and its output is complete. */
   onEnded(callback: () => void): void {
     this.#onEnded = callback;
@@ -99,12 +118,19 @@ export class GuestProcess {
    * The output from an offset on, then what follows, then the exit. While the
    * consumer is slow the process waits for it.
    *
+   * @param isLost says of a reader that leaves early whether it did so because its connection broke.
    * @throws the signal's reason when it aborts first.
    */
-  async *follow(offset: number, signal: AbortSignal): AsyncGenerator<Event> {
+  async *follow(
+    offset: number,
+    signal: AbortSignal,
+    isLost?: () => boolean,
+  ): AsyncGenerator<Event> {
     const reader: Reader = { offset, wake: () => {} };
     const wake = () => reader.wake();
     this.#readers.add(reader);
+    // Without `isLost` the reader is the agent itself, and nothing is on its way to anybody.
+    if (isLost !== undefined) this.#log.limit(KEPT_WHILE_READ);
     signal.addEventListener("abort", wake);
     try {
       for (;;) {
@@ -122,8 +148,20 @@ export class GuestProcess {
     } finally {
       signal.removeEventListener("abort", wake);
       this.#readers.delete(reader);
+      if (isLost?.()) this.#awaitReturn(reader);
+      else this.#shrink();
       this.#regulate();
     }
+  }
+
+  /**
+   * Calls back whenever there is more output or the end, until the returned
+   * function is called. Unlike a follower, a watcher never holds the process up.
+   */
+  watch(wake: () => void): () => void {
+    const watcher = { wake };
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
   }
 
   /** Writes to standard input; resolves when the process has been handed the bytes. */
@@ -178,6 +216,29 @@ export class GuestProcess {
     this.#settle();
   }
 
+  #awaitReturn(reader: Reader): void {
+    const timer = setTimeout(() => {
+      this.#lost.delete(reader);
+      this.#shrink();
+      this.#regulate();
+    }, RETURN_MS);
+    timer.unref();
+    this.#lost.set(reader, timer);
+  }
+
+  /** Whoever reads beyond where a lost reader was is that one, or has seen what it would. */
+  #forgetLost(offset: number): void {
+    for (const [lost, timer] of this.#lost) {
+      if (lost.offset > offset) continue;
+      clearTimeout(timer);
+      this.#lost.delete(lost);
+    }
+  }
+
+  #shrink(): void {
+    if (this.#readers.size + this.#lost.size === 0) this.#log.limit(KEPT_BYTES);
+  }
+
   #onOutput(stream: OutputStream, data: Buffer): void {
     this.#log.append(stream, data);
     this.#regulate();
@@ -200,16 +261,20 @@ export class GuestProcess {
     const piece = this.#log.read(reader.offset, PIECE_BYTES);
     if (piece !== undefined) {
       reader.offset += piece.data.length;
+      this.#forgetLost(reader.offset);
       this.#regulate();
       return { event: { case: "output", value: { ...piece, offset: BigInt(piece.offset) } } };
     }
-    return this.#exit && { event: { case: "exit", value: this.#exit } };
+    if (this.#exit === undefined) return undefined;
+    this.#forgetLost(reader.offset);
+    return { event: { case: "exit", value: this.#exit } };
   }
 
   /** Lets the pipes flow, or stops them while the slowest reader is too far behind. */
   #regulate(): void {
     let oldest = this.#log.end;
     for (const { offset } of this.#readers) oldest = Math.min(oldest, offset);
+    for (const { offset } of this.#lost.keys()) oldest = Math.min(oldest, offset);
     if (this.#log.end - oldest >= MOST_BEHIND) this.#stdio.pause();
     else this.#stdio.resume();
     this.#settle();
@@ -242,6 +307,7 @@ export class GuestProcess {
 
   #wakeReaders(): void {
     for (const reader of this.#readers) reader.wake();
+    for (const watcher of this.#watchers) watcher.wake();
   }
 
   #signalGroup(number: number): boolean {

@@ -75,3 +75,24 @@ test("streams that alternate byte by byte stay bounded", () => {
   const { streams } = readAll(log, log.start, 100);
   expect(streams).toMatch(/^(oe)+$/);
 });
+
+test("what is let go of is the beginning; the rest and what follows are as they were", () => {
+  const size = fc.integer({ min: 1, max: 30_000 });
+  fc.assert(
+    fc.property(fc.array(size, { minLength: 1, maxLength: 30 }), size, (sizes, over) => {
+      const most = over + 4;
+      const log = new OutputLog();
+      const written = sizes.map((length, i) => Buffer.alloc(length, i + 1));
+      const put = (data: Buffer, i: number) => log.append(i % 2 === 0 ? STDOUT : STDERR, data);
+      written.forEach(put);
+      const whole = readAll(log, 0, 4096);
+      log.limit(most);
+      const kept = readAll(log, log.start, 4096);
+      expect(whole.data.subarray(log.start).equals(kept.data)).toBe(true);
+      expect(whole.streams.slice(log.start)).toBe(kept.streams);
+      expect(kept.data.length).toBeGreaterThanOrEqual(Math.min(most, whole.data.length));
+      put(Buffer.from("more"), 0);
+      expect(readAll(log, log.end - 4, 10).data.toString()).toBe("more");
+    }),
+  );
+});

@@ -8,8 +8,15 @@ export interface OutputPiece {
   data: Buffer;
 }
 
-/** Output kept of one process. */
+/** Output kept of a process that nobody reads at the moment. */
 export const KEPT_BYTES = 1 << 20;
+
+/**
+ * Output kept of a process that somebody reads: more than can be on its way in
+ * all the buffers in between, so that a reader whose connection breaks finds the
+ * rest here when it comes back.
+ */
+export const KEPT_WHILE_READ = 4 << 20;
 
 /** A process that alternates streams byte by byte must not make the bookkeeping outgrow the bytes. */
 const MOST_RUNS = 1 << 14;
@@ -23,7 +30,7 @@ interface Run {
 
 /**
  * The last output of a process, both streams in the order of arrival, in a
- * ring that grows up to {@link KEPT_BYTES} and then drops the oldest.
+ * ring that grows up to its limit and then drops the oldest.
  */
 export class OutputLog {
   #ring = Buffer.allocUnsafeSlow(0);
@@ -31,6 +38,7 @@ export class OutputLog {
   #runs: Run[] = [];
   #start = 0;
   #end = 0;
+  #limit = KEPT_BYTES;
 
   /** Offset of the oldest byte that is kept. */
   get start(): number {
@@ -73,6 +81,17 @@ export class OutputLog {
     return { stream: run.stream, offset, data };
   }
 
+  /** Keeps so much from now on; what is over it is let go of at once. */
+  limit(bytes: number): void {
+    this.#limit = bytes;
+    if (this.#ring.length <= bytes) return;
+    const former = this.#ring;
+    this.#start = Math.max(this.#start, this.#end - bytes);
+    this.#ring = Buffer.allocUnsafeSlow(bytes);
+    this.#refill(former);
+    this.#runs.splice(0, this.#runAt(this.#start));
+  }
+
   #put(data: Buffer, offset: number): void {
     const at = offset % this.#ring.length;
     const first = Math.min(data.length, this.#ring.length - at);
@@ -81,15 +100,18 @@ export class OutputLog {
   }
 
   #grow(needed: number): void {
-    if (needed <= this.#ring.length || this.#ring.length === KEPT_BYTES) return;
+    if (needed <= this.#ring.length || this.#ring.length === this.#limit) return;
     let capacity = Math.max(FIRST_CAPACITY, this.#ring.length);
-    while (capacity < needed && capacity < KEPT_BYTES) capacity *= 2;
+    while (capacity < needed) capacity *= 2;
     const former = this.#ring;
-    const { start, end } = { start: this.#start, end: this.#end };
-    this.#ring = Buffer.allocUnsafeSlow(capacity);
-    for (let offset = start; offset < end;) {
+    this.#ring = Buffer.allocUnsafeSlow(Math.min(capacity, this.#limit));
+    this.#refill(former);
+  }
+
+  #refill(former: Buffer): void {
+    for (let offset = this.#start; offset < this.#end;) {
       const at = offset % former.length;
-      const length = Math.min(end - offset, former.length - at);
+      const length = Math.min(this.#end - offset, former.length - at);
       this.#put(former.subarray(at, at + length), offset);
       offset += length;
     }
@@ -97,7 +119,7 @@ export class OutputLog {
 
   #drop(): void {
     const oldest = this.#runs[this.#runs.length - MOST_RUNS]?.offset ?? 0;
-    this.#start = Math.max(this.#start, this.#end - KEPT_BYTES, oldest);
+    this.#start = Math.max(this.#start, this.#end - this.#limit, oldest);
     const first = this.#runAt(this.#start);
     // In batches: each removal moves all that remain.
     if (first > MOST_RUNS / 4) this.#runs.splice(0, first);

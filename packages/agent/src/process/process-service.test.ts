@@ -1,12 +1,14 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
+import { constants } from "node:http2";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
 import { OutputStream } from "@nullspace/proto/agent";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestAgent, type TestAgent } from "../testing/agent.js";
 import { startCall } from "../testing/call.js";
-import { closed, type Host } from "../testing/dial.js";
+import { closed, dialHttp2, type Host } from "../testing/dial.js";
 import { collect, reasonOf } from "../testing/output.js";
 
 let agent: TestAgent;
@@ -203,6 +205,56 @@ describe("the end of a call", () => {
     expect(other.defects).toEqual([]);
   });
 
+  test.each([
+    ["a client's connection that broke before the server", constants.NGHTTP2_CONNECT_ERROR, true],
+    ["a client's cancellation", constants.NGHTTP2_CANCEL, false],
+  ])("the server passes on %s", async (_, code, survives) => {
+    await using other = await startTestAgent();
+    const session = await dialHttp2(other.socket);
+    session.on("error", () => {});
+    const call = session.request({
+      ":method": "POST",
+      ":path": "/nullspace.agent.v1.ProcessService/Start",
+      "content-type": "application/connect+json",
+    });
+    const request = Buffer.from(JSON.stringify({ command: "sleep 1000", cwd: "/" }));
+    const head = Buffer.alloc(5);
+    head.writeUInt32BE(request.length, 1);
+    call.end(Buffer.concat([head, request]));
+    await once(call, "data");
+    const { promise: gone, resolve } = Promise.withResolvers<void>();
+    call
+      .on("error", () => {})
+      .on("close", resolve)
+      .close(code);
+    await gone;
+    await using second = await other.dial();
+    const { processes } = await second.process.list({});
+    const pid = processes[0]?.pid ?? 0;
+    await second.system.ping({});
+    await expect.poll(() => isAlive(pid), { timeout: 5000 }).toBe(survives);
+    session.destroy();
+  });
+
+  test("a process that floods waits for a reader whose connection broke: no byte is lost", async () => {
+    await using other = await startTestAgent();
+    const first = await other.dial();
+    const { pid, next } = await startCall(first, "seq 1 2000000", {});
+    let seen = 0;
+    while (seen < 100_000) {
+      const event = await next();
+      if (event?.case === "output") seen += event.value.data.length;
+    }
+    await first[Symbol.asyncDispose]();
+    await using second = await other.dial();
+    // It runs as far as its reader may be behind, and no further.
+    await second.system.ping({});
+    const rest = await collect(second.process.connect({ pid, offset: BigInt(seen) }));
+    expect(rest.dropped).toBe(0n);
+    const whole = Array.from({ length: 2_000_000 }, (_, i) => `${i + 1}\n`).join("");
+    expect(rest.stdout === whole.slice(seen)).toBe(true);
+  });
+
   test("a client that ends its HTTP/2 session has not cancelled anything", async () => {
     await using other = await startTestAgent();
     const first = await other.dial();
@@ -353,6 +405,60 @@ test("processes that flood in both directions at once all end, in bounded memory
   // Client and agent share this process.
   expect(process.memoryUsage.rss() - before).toBeLessThan(300 << 20);
 }, 60_000);
+
+test("hundreds of quick commands leave nothing behind: no descriptor, no process, no memory", async () => {
+  await using other = await startTestAgent();
+  await using busy = await other.dial();
+  const quick = async (i: number) => {
+    const bytes = Buffer.from([i & 255, 0, 255, 10, 128]);
+    const escaped = [...bytes].map((byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
+    const chunks: Uint8Array[] = [];
+    for await (const { event } of busy.process.start({
+      command: `printf '${escaped}'`,
+      cwd: "/",
+    })) {
+      if (event?.event.case === "output") chunks.push(event.event.value.data);
+    }
+    expect(Buffer.concat(chunks).equals(bytes)).toBe(true);
+  };
+  const round = async () => {
+    for (let i = 0; i < 200; i += 10) {
+      await Promise.all(Array.from({ length: 10 }, (_, n) => quick(i + n)));
+    }
+  };
+  const descriptors = () => readdirSync("/proc/self/fd").length;
+  await round();
+  const helper = readFileSync(`/proc/${helperPid(other.folder)}/status`, "utf8");
+  const before = descriptors();
+  await round();
+  await round();
+  await expect.poll(descriptors).toBeLessThanOrEqual(before);
+  const children = readFileSync(
+    `/proc/${helperPid(other.folder)}/task/${helperPid(other.folder)}/children`,
+    "utf8",
+  );
+  expect(children.trim()).toBe("");
+  expect(helperDescriptors(other.folder)).toBeLessThan(12);
+  const rss = (status: string) => Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]);
+  const after = readFileSync(`/proc/${helperPid(other.folder)}/status`, "utf8");
+  expect(rss(after) - rss(helper)).toBeLessThan(512);
+}, 60_000);
+
+function helperPid(folder: string): string {
+  const pid = readdirSync("/proc").find((name) => {
+    if (!/^\d+$/.test(name)) return false;
+    try {
+      const [program = "", socket = ""] = readFileSync(`/proc/${name}/cmdline`, "utf8").split("\0");
+      return program.endsWith("/guest-helper") && socket.startsWith(folder);
+    } catch {
+      return false;
+    }
+  });
+  if (pid === undefined) throw new Error("the helper does not run");
+  return pid;
+}
+
+const helperDescriptors = (folder: string) => readdirSync(`/proc/${helperPid(folder)}/fd`).length;
 
 test("an error carries its reason in every protocol's details", async () => {
   const error: unknown = await host.process

@@ -52,9 +52,9 @@ function endWithCall(process: GuestProcess, { signal, values }: HandlerContext):
   else signal.addEventListener("abort", end);
 }
 
-async function* follow(process: GuestProcess, offset: number, { signal }: HandlerContext) {
+async function* follow(process: GuestProcess, offset: number, { signal, values }: HandlerContext) {
   try {
-    yield* process.follow(offset, signal);
+    yield* process.follow(offset, signal, values.get(connectionLost));
   } catch (error) {
     if (!signal.aborted || error instanceof ConnectError) throw error;
     throw new ConnectError("the caller has gone", Code.Canceled);

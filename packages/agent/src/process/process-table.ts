@@ -21,6 +21,25 @@ import { Stdio } from "./stdio.js";
 /** How many ended processes are remembered. */
 const MOST_ENDED = 64;
 
+/** How a process is started, besides what its request says. */
+export interface StartOptions {
+  /** False for the agent's own business, which clients are not shown. */
+  listed?: boolean;
+  /** In a terminal of this size instead of with pipes: all output is one stream, stdout. */
+  terminal?: { cols: number; rows: number };
+  /** Told to the next agent about the process, besides what it is. */
+  meta?: Readonly<Record<string, unknown>>;
+}
+
+interface Spawn {
+  description: ProcessDescription;
+  user: User;
+  stdin: string;
+  argv: string[];
+  env: string[];
+  meta: Readonly<Record<string, unknown>> | undefined;
+}
+
 /** Every process the agent has started: those that run, and the last that ended. */
 export class ProcessTable {
   readonly #helper: GuestHelper;
@@ -44,7 +63,7 @@ export class ProcessTable {
     this.#users = users;
     this.#state = state;
     this.#onError = onError;
-    for (const { meta, ...held } of helper.inherited) this.#add(held, describeAgain(meta), true);
+    for (const { meta, ...held } of helper.inherited) this.#inherit(held, describeAgain(meta));
     helper.listen((pid, status) => {
       const known = this.#processes.get(pid);
       if (known === undefined || known.exited) this.#early.set(pid, status);
@@ -53,11 +72,12 @@ export class ProcessTable {
   }
 
   /**
-   * Starts a process as a request says. One that is not `listed` is the agent's own business.
+   * Starts a process as a request says.
    *
    * @throws Fault PROCESS_START_FAILED, or INVALID_ARGUMENT for what no process can be given.
    */
-  async start(request: StartRequest, { listed = true } = {}): Promise<GuestProcess> {
+  async start(request: StartRequest, options: StartOptions = {}): Promise<GuestProcess> {
+    const { listed = true, terminal, meta } = options;
     const user = this.#users.find(request.user, ErrorReason.PROCESS_START_FAILED);
     const { machine } = this.#state;
     const cwd = resolve(machine.cwd, request.cwd);
@@ -67,16 +87,19 @@ export class ProcessTable {
       : [request.command, ...request.args];
     const env = environment(user, machine.envs, request.envs);
     rejectUnusable({ command: request.command, args: `.${request.args.join("")}`, cwd });
+    const isShown = listed || terminal !== undefined;
     const description: ProcessDescription = {
-      command: request.command,
-      args: request.args,
+      // No command of a client's is empty: a next agent knows the work of a former one by it.
+      command: isShown ? request.command : "",
+      args: isShown ? request.args : [],
       cwd,
       user: user.name,
       startedAt: Date.now(),
     };
-    const held = await this.#spawn(description, user, request.stdin, argv, env);
-    const process = this.#add(held, description, false);
-    if (!listed) this.#unlisted.add(process);
+    const pipes = request.stdin ? "1" : "0";
+    const stdin = terminal === undefined ? pipes : `${terminal.cols}x${terminal.rows}`;
+    const held = await this.#spawn({ description, user, stdin, argv, env, meta });
+    const process = this.#add(held, description, false, listed);
     if (request.timeoutMs > 0) process.limitTime(request.timeoutMs);
     const ended = this.#early.get(held.pid);
     if (ended !== undefined) {
@@ -107,27 +130,35 @@ export class ProcessTable {
       .toReversed();
   }
 
+  /**
+   * Gives a process's terminal another size; its programs are told by the kernel.
+   *
+   * @throws Error when the process has ended.
+   */
+  async resizeTerminal(pid: number, cols: number, rows: number): Promise<void> {
+    await this.#helper.request("resize", String(pid), String(cols), String(rows));
+  }
+
+  /** Processes with a terminal that a former agent started, with what it left about them. */
+  get inheritedTerminals(): { pid: number; meta: string }[] {
+    return this.#helper.inherited.filter(({ stderr }) => stderr < 0);
+  }
+
   /** Forgets every process that has ended. */
   forgetEnded(): void {
     for (const [pid, { exited }] of this.#processes) if (exited) this.#processes.delete(pid);
   }
 
-  async #spawn(
-    description: ProcessDescription,
-    user: User,
-    stdin: boolean,
-    argv: string[],
-    env: string[],
-  ): Promise<HeldProcess> {
+  async #spawn({ description, user, stdin, argv, env, meta }: Spawn): Promise<HeldProcess> {
     try {
       const values = await this.#helper.request(
         "spawn",
-        JSON.stringify({ ...description, startedAt: new Date(description.startedAt) }),
+        JSON.stringify({ ...description, startedAt: new Date(description.startedAt), ...meta }),
         String(user.uid),
         String(user.gid),
         user.groups.join(","),
         description.cwd,
-        stdin ? "1" : "0",
+        stdin,
         String(argv.length),
         ...argv,
         ...env,
@@ -139,7 +170,21 @@ export class ProcessTable {
     }
   }
 
-  #add(held: HeldProcess, description: ProcessDescription, inherited: boolean): GuestProcess {
+  #inherit(held: HeldProcess, description: ProcessDescription): void {
+    // Terminals have a list of their own, and live on for their viewers.
+    const hasTerminal = held.stderr < 0;
+    const isClients = description.command !== "";
+    const process = this.#add(held, description, true, isClients && !hasTerminal);
+    // Whoever wanted it is gone with the former agent.
+    if (!isClients && !hasTerminal) process.terminate();
+  }
+
+  #add(
+    held: HeldProcess,
+    description: ProcessDescription,
+    inherited: boolean,
+    listed: boolean,
+  ): GuestProcess {
     const { pid } = held;
     const tell = (verb: string) => {
       this.#helper.request(verb, String(pid)).catch((error: unknown) => {
@@ -152,9 +197,12 @@ export class ProcessTable {
     // A pid may come again; what is newest stands last.
     this.#processes.delete(pid);
     this.#processes.set(pid, process);
+    if (!listed) this.#unlisted.add(process);
     process.onEnded(() => {
       tell("release");
-      this.#forgetOldest();
+      // What the agent started for itself must not push a client's processes out of the list.
+      if (listed) this.#forgetOldest();
+      else if (this.#processes.get(pid) === process) this.#processes.delete(pid);
     });
     return process;
   }
@@ -173,7 +221,9 @@ export class ProcessTable {
 
 /** Reads what the helper kept of a process: the Protobuf JSON of its description. */
 function describeAgain(meta: string): ProcessDescription {
-  const { command, args, cwd, user, startedAt } = fromJsonString(ProcessSchema, meta);
+  const { command, args, cwd, user, startedAt } = fromJsonString(ProcessSchema, meta, {
+    ignoreUnknownFields: true,
+  });
   return { command, args, cwd, user, startedAt: startedAt ? timestampMs(startedAt) : 0 };
 }
 

@@ -18,7 +18,7 @@ export class Stdio {
   readonly #input: Socket | undefined;
   readonly #closeInput: () => void;
   #paused = false;
-  #open = 2;
+  #open: number;
 
   /**
    * Opens the pipes that the helper holds, through its folder in /proc.
@@ -27,15 +27,19 @@ export class Stdio {
    */
   constructor(helperPid: number, held: HeldProcess, closeInput: () => void) {
     const path = (fd: number) => `/proc/${helperPid}/fd/${fd}`;
-    this.#outputs = [
-      [OutputStream.STDOUT, openReader(path(held.stdout))],
-      [OutputStream.STDERR, openReader(path(held.stderr))],
+    const outputs: [OutputStream, number][] = [
+      [OutputStream.STDOUT, held.stdout],
+      [OutputStream.STDERR, held.stderr],
     ];
+    this.#outputs = outputs
+      .filter(([, fd]) => fd >= 0)
+      .map(([stream, fd]) => [stream, openReader(path(fd))]);
+    this.#open = this.#outputs.length;
     this.#closeInput = closeInput;
     if (held.stdin >= 0) this.#input = openWriter(path(held.stdin));
   }
 
-  /** Both outputs have ended. */
+  /** Every output has ended. */
   get ended(): boolean {
     return this.#open === 0;
   }

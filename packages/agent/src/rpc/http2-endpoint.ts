@@ -1,4 +1,10 @@
-import { createServer, type Http2Server, Http2ServerRequest, type Http2Session } from "node:http2";
+import {
+  constants,
+  createServer,
+  type Http2Server,
+  Http2ServerRequest,
+  type Http2Session,
+} from "node:http2";
 import type { Duplex } from "node:stream";
 import { type ConnectRouter, createContextValues } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
@@ -15,6 +21,8 @@ const MOST_STREAMS = 512;
 /** Largest message: a part of an upload, and room for its other fields. */
 const MOST_MESSAGE_BYTES = (1 << 20) + (64 << 10);
 
+const CONNECT_ERROR = constants.NGHTTP2_CONNECT_ERROR;
+
 /** Serves Connect, gRPC and gRPC-Web over HTTP/2 on any byte stream. */
 export class Http2Endpoint {
   readonly #server: Http2Server;
@@ -30,9 +38,12 @@ export class Http2Endpoint {
       acceptCompression: [compressionGzip, compressionBrotli],
       compressMinBytes: Number.POSITIVE_INFINITY,
       contextValues: (request) => {
-        const session = request instanceof Http2ServerRequest ? request.stream.session : undefined;
-        const stream = session && this.#streams.get(session);
-        return createContextValues().set(connectionLost, () => stream?.destroyed ?? true);
+        if (!(request instanceof Http2ServerRequest)) return createContextValues();
+        const call = request.stream;
+        const stream = call.session && this.#streams.get(call.session);
+        // The server in between resets a call so when it was the client's own connection that broke.
+        const lost = () => stream?.destroyed !== false || call.rstCode === CONNECT_ERROR;
+        return createContextValues().set(connectionLost, lost);
       },
     });
     this.#server = createServer(

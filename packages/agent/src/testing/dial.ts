@@ -5,7 +5,13 @@ import { connect, type Socket } from "node:net";
 import { type Client, createClient } from "@connectrpc/connect";
 import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
+import {
+  FileService,
+  GitService,
+  ProcessService,
+  PtyService,
+  SystemService,
+} from "@nullspace/proto/agent";
 import { BOOT_CHANNEL_KEY, MarkerSplitter } from "@nullspace/proto/channel";
 
 /** A host's connection to an agent. */
@@ -15,6 +21,8 @@ export interface Host extends AsyncDisposable {
   system: Client<typeof SystemService>;
   process: Client<typeof ProcessService>;
   file: Client<typeof FileService>;
+  pty: Client<typeof PtyService>;
+  git: Client<typeof GitService>;
 }
 
 /** Connects as a host does: key, nonce, then HTTP/2. */
@@ -33,6 +41,8 @@ export async function dial(path: string, key: Uint8Array = BOOT_CHANNEL_KEY): Pr
     system: createClient(SystemService, transport),
     process: createClient(ProcessService, transport),
     file: createClient(FileService, transport),
+    pty: createClient(PtyService, transport),
+    git: createClient(GitService, transport),
     [Symbol.asyncDispose]: () => hangUp(socket),
   };
 }

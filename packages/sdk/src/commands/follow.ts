@@ -3,6 +3,7 @@ import type { ProcessEvent, ProcessOutput, StartRequestSchema } from "@nullspace
 import type { CallOptions } from "../call.js";
 import type { AgentConnection } from "../connection.js";
 import { NullspaceError, UnavailableError } from "../errors.js";
+import { sharedDeadline } from "../resume.js";
 import { backoffMs, isTransient, pause, REATTACH_RETRIES } from "../retry.js";
 
 /** How long a cancelled call waits for its command's end, in milliseconds. */
@@ -37,9 +38,10 @@ export async function* followProcess(
   let offset = "pid" in origin ? origin.offset : 0n;
   let attachments = 0;
   let lost = false;
+  const attemptOptions = sharedDeadline(options);
   const attach = () => {
     attachments++;
-    return agent.stream<{ event?: ProcessEvent | undefined }>(options, (attempt) =>
+    return agent.stream<{ event?: ProcessEvent | undefined }>(attemptOptions(), (attempt) =>
       pid === undefined && "start" in origin
         ? agent.processes.start(origin.start, attempt)
         : agent.processes.connect({ pid: pid ?? 0, offset }, attempt),

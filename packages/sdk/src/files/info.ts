@@ -21,11 +21,14 @@ export interface FileInfo {
   /** Name of the group, or the number where the guest has no name. */
   group: string;
   modifiedAt: Date;
+  /** The name as it is, where it is not UTF-8 and `name` shows replacement characters. */
+  rawName: Uint8Array | undefined;
   /** Where a symbolic link points, as it is written; undefined for everything else. */
   symlinkTarget: string | undefined;
 }
 
-const TYPES: Record<TypeMessage, FileType> = {
+/** The SDK's words for the protocol's. */
+export const TYPES: Record<TypeMessage, FileType> = {
   [TypeMessage.UNSPECIFIED]: "other",
   [TypeMessage.FILE]: "file",
   [TypeMessage.DIRECTORY]: "directory",
@@ -47,6 +50,7 @@ export function fromInfoMessage(info: InfoMessage | undefined): FileInfo {
     owner: info.owner,
     group: info.group,
     modifiedAt: info.modifiedAt ? timestampDate(info.modifiedAt) : new Date(0),
+    rawName: info.rawName.length > 0 ? info.rawName : undefined,
     symlinkTarget: info.symlinkTarget || undefined,
   };
 }

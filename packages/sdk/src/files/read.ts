@@ -1,23 +1,37 @@
+import type { CallOptions } from "../call.js";
 import type { AgentConnection } from "../connection.js";
 import { concatBytes } from "../bytes.js";
 import { InvalidArgumentError } from "../errors.js";
+import { resumeStream } from "../resume.js";
 import type { ReadOptions } from "./options.js";
 
-/** The bytes of a file, as they come. */
+/**
+ * The bytes of a file, as they come. When the connection is lost it goes on at
+ * the byte where it broke, as long as the file is the same.
+ *
+ * @throws ConflictError `FILE_CHANGED`
+ */
 export async function* readChunks(
   agent: AgentConnection,
   path: string,
   options: ReadOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const request = {
-    path,
-    offset: bytePosition("offset", options.offset ?? 0),
-    ...(options.length !== undefined && { length: bytePosition("length", options.length) }),
-  };
-  for await (const { part } of agent.stream(options, (attempt) =>
-    agent.files.read(request, attempt),
-  )) {
-    if (part.case === "data" && part.value.length > 0) yield part.value;
+  let offset = bytePosition("offset", options.offset ?? 0);
+  let length = options.length === undefined ? undefined : bytePosition("length", options.length);
+  let ifVersion = "";
+  const attach = (attemptOptions: CallOptions) =>
+    agent.stream(attemptOptions, (attempt) =>
+      agent.files.read(
+        { path, offset, ifVersion, ...(length !== undefined && { length }) },
+        attempt,
+      ),
+    );
+  for await (const { part } of resumeStream(options, attach, () => ifVersion !== "")) {
+    if (part.case === "info") ifVersion = part.value.version;
+    if (part.case !== "data" || part.value.length === 0) continue;
+    offset += BigInt(part.value.length);
+    if (length !== undefined) length -= BigInt(part.value.length);
+    yield part.value;
   }
 }
 

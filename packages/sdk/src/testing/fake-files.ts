@@ -22,7 +22,7 @@ import { Fault } from "@nullspace/proto/fault";
 const CHUNK_BYTES = 64 * 1024;
 
 /** FileService over a folder of this computer, which stands for the guest's root. */
-export class FakeFiles implements ServiceImpl<typeof FileService>, AsyncDisposable {
+export class FakeFiles implements Partial<ServiceImpl<typeof FileService>>, AsyncDisposable {
   readonly root = mkdtempSync(join(tmpdir(), "nullspace-fake-"));
   /** Uploads that were begun and neither committed nor aborted, by id. */
   readonly uploads = new Map<string, { path: string; bytes: number }>();

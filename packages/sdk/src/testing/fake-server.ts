@@ -13,13 +13,17 @@ import {
   MachineService,
   REQUEST_ID_HEADER,
   SnapshotService,
+  TransferService,
 } from "@nullspace/proto";
-import { FileService, ProcessService } from "@nullspace/proto/agent";
+import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
 import { FakeFiles } from "./fake-files.js";
+import { FakeGit } from "./fake-git.js";
 import { FakeKeys } from "./fake-keys.js";
 import { FakeMachines } from "./fake-machines.js";
 import { FakeProcesses } from "./fake-processes.js";
+import { FakePtys } from "./fake-ptys.js";
+import { fakeTransfers } from "./fake-transfers.js";
 
 /** Looks at each call before it is handled; what it throws is the call's answer. */
 export type CallHook = (method: string, context: { signal: AbortSignal }) => unknown;
@@ -44,6 +48,8 @@ export class FakeServer implements AsyncDisposable {
   readonly keys = new FakeKeys();
   readonly processes = new FakeProcesses();
   readonly files = new FakeFiles();
+  readonly ptys = new FakePtys();
+  readonly git = new FakeGit();
   /** Names of the methods that were called, in order. */
   readonly calls: string[] = [];
   onCall: CallHook | undefined;
@@ -61,8 +67,11 @@ export class FakeServer implements AsyncDisposable {
         router.service(SnapshotService, this.machines.snapshots);
         router.service(EventService, this.machines.events);
         router.service(KeyService, this.keys);
+        router.service(TransferService, fakeTransfers);
         router.service(ProcessService, this.processes);
         router.service(FileService, this.files);
+        router.service(PtyService, this.ptys);
+        router.service(GitService, this.git);
       },
     });
     if (http === "1.1") {

@@ -1,11 +1,13 @@
-import type { ClientHttp2Stream, OutgoingHttpHeaders } from "node:http2";
+import { type ClientHttp2Stream, constants, type OutgoingHttpHeaders } from "node:http2";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import type { ClosableTransport, TransportOptions } from "./transport.js";
+import type { ClosableTransport, KeepAlive, TransportOptions } from "./transport.js";
 
-/** A connection that says nothing for so long is asked whether it is alive. */
-const PING_INTERVAL_MS = 10_000;
-/** A connection that does not answer within this time is dead, and its calls fail. */
-const PING_TIMEOUT_MS = 15_000;
+/**
+ * A connection with open calls that says nothing for ten seconds is asked
+ * whether it is alive; without an answer within fifteen it is dead, and its calls fail.
+ */
+const KEEP_ALIVE: KeepAlive = { pingIntervalMs: 10_000, pingTimeoutMs: 15_000 };
 
 /** What a stream may send before it is read: keeps the pipe full without holding much. */
 const STREAM_WINDOW_BYTES = 1024 * 1024;
@@ -17,11 +19,9 @@ const CONNECTION_WINDOW_BYTES = 2 ** 31 - 1;
 
 /** One HTTP/2 connection with keep-alive pings, for Node.js, Bun and Deno. */
 export function createTransport(options: TransportOptions): ClosableTransport {
-  const sessionManager = new WideSessionManager(
-    options.url,
-    { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS },
-    { settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false } },
-  );
+  const sessionManager = new WideSessionManager(options.url, options.keepAlive ?? KEEP_ALIVE, {
+    settings: { initialWindowSize: STREAM_WINDOW_BYTES, enablePush: false },
+  });
   const transport = createConnectTransport({
     baseUrl: options.url,
     httpVersion: "2",
@@ -31,6 +31,23 @@ export function createTransport(options: TransportOptions): ClosableTransport {
     acceptCompression: [],
   });
   return { transport, close: () => sessionManager.abort() };
+}
+
+/**
+ * A stream that goes with its connection may close without an error, and the
+ * transport would wait for its answer for ever.
+ */
+function failWithoutAnswer(stream: ClientHttp2Stream): void {
+  let answered = false;
+  stream.once("response", () => (answered = true));
+  stream.once("close", () => {
+    if (answered || stream.rstCode !== constants.NGHTTP2_NO_ERROR) return;
+    // The transport listens as soon as it has been given the stream.
+    setImmediate(() => {
+      const error = new ConnectError("the connection closed before an answer came", Code.Aborted);
+      if (stream.listenerCount("error") > 0) stream.emit("error", error);
+    });
+  });
 }
 
 class WideSessionManager extends Http2SessionManager {
@@ -43,10 +60,14 @@ class WideSessionManager extends Http2SessionManager {
     options: Parameters<Http2SessionManager["request"]>[3],
   ): Promise<ClientHttp2Stream> {
     const stream = await super.request(method, path, headers, options);
+    failWithoutAnswer(stream);
     const { session } = stream;
     if (session !== undefined && !this.#widened.has(session)) {
       this.#widened.add(session);
       session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+      // The manager stops listening when it leaves a connection, and a dying one may still
+      // have its error to tell: without a listener that would end the whole program.
+      session.on("error", () => undefined);
     }
     return stream;
   }

@@ -3,9 +3,16 @@ import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import type { DescService } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient } from "@connectrpc/connect";
 import { ErrorInfoSchema, ErrorReason, MACHINE_ID_HEADER, MachineService } from "@nullspace/proto";
-import { FileService, ProcessService, SystemService } from "@nullspace/proto/agent";
+import {
+  FileService,
+  GitService,
+  ProcessService,
+  PtyService,
+  SystemService,
+} from "@nullspace/proto/agent";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import type { StubAgent } from "../testing/stub-agent.js";
 import { PROTOCOLS, startTestServer, type TestServer, transportTo } from "../testing/server.js";
@@ -54,11 +61,8 @@ async function collect(
 }
 
 describe.each(PROTOCOLS)("%s", (protocol) => {
-  const client = <T extends typeof ProcessService | typeof FileService | typeof SystemService>(
-    service: T,
-    id = machineId,
-    key = server.apiKey,
-  ) => createClient(service, transportTo(server.url, protocol, key, id));
+  const client = <T extends DescService>(service: T, id = machineId, key = server.apiKey) =>
+    createClient(service, transportTo(server.url, protocol, key, id));
 
   test("calls, streams and faults pass through", async () => {
     const process = client(ProcessService);
@@ -93,6 +97,13 @@ describe.each(PROTOCOLS)("%s", (protocol) => {
       transportTo(server.url, protocol, server.apiKey),
     );
     expect(await reasonOf(noMachine.list({}))).toBe("INVALID_ARGUMENT");
+  });
+
+  test("terminals and Git are there, and refused like the rest", async () => {
+    expect((await client(PtyService).list({})).sessions[0]?.sessionId).toBe("pty_1");
+    expect(await reasonOf(client(GitService).status({}))).toBe("GIT_NOT_A_REPOSITORY");
+    expect(await reasonOf(client(GitService, "m0").status({}))).toBe("MACHINE_NOT_FOUND");
+    expect(await reasonOf(client(PtyService, "m0").list({}))).toBe("MACHINE_NOT_FOUND");
   });
 
   test("the agent's private service is not there for users", async () => {

@@ -8,7 +8,47 @@ const ALLOWED_HEADERS = [
   MACHINE_ID_HEADER,
   REQUEST_ID_HEADER,
 ].join(", ");
-const EXPOSED_HEADERS = [...cors.exposedHeaders, REQUEST_ID_HEADER].join(", ");
+
+/** What pages of other origins may send, and see. */
+export interface CorsPolicy {
+  readonly methods: string;
+  readonly headers: string;
+  readonly exposed: string;
+}
+
+/** For calls of the API. */
+export const RPC_CORS: CorsPolicy = {
+  methods: cors.allowedMethods.join(", "),
+  headers: ALLOWED_HEADERS,
+  exposed: [...cors.exposedHeaders, REQUEST_ID_HEADER].join(", "),
+};
+
+/** For transfer URLs. */
+export const TRANSFER_CORS: CorsPolicy = {
+  methods: "GET, HEAD, PUT, POST",
+  headers: [
+    "content-type",
+    "content-range",
+    "repr-digest",
+    "range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "if-range",
+    REQUEST_ID_HEADER,
+  ].join(", "),
+  exposed: [
+    "accept-ranges",
+    "content-disposition",
+    "content-length",
+    "content-range",
+    "etag",
+    "last-modified",
+    "range",
+    REQUEST_ID_HEADER,
+  ].join(", "),
+};
 
 /** How long a browser may remember the answer to a preflight: the longest that Chromium accepts. */
 const MAX_AGE_SECONDS = "7200";
@@ -19,14 +59,18 @@ const MAX_AGE_SECONDS = "7200";
  *
  * @returns Whether the request was a preflight and is answered now.
  */
-export function applyCors(request: EdgeRequest, response: EdgeResponse): boolean {
+export function applyCors(
+  request: EdgeRequest,
+  response: EdgeResponse,
+  policy: CorsPolicy,
+): boolean {
   response.setHeader("access-control-allow-origin", "*");
-  response.setHeader("access-control-expose-headers", EXPOSED_HEADERS);
+  response.setHeader("access-control-expose-headers", policy.exposed);
   const isPreflight =
     request.method === "OPTIONS" && "access-control-request-method" in request.headers;
   if (!isPreflight) return false;
-  response.setHeader("access-control-allow-methods", cors.allowedMethods.join(", "));
-  response.setHeader("access-control-allow-headers", ALLOWED_HEADERS);
+  response.setHeader("access-control-allow-methods", policy.methods);
+  response.setHeader("access-control-allow-headers", policy.headers);
   response.setHeader("access-control-max-age", MAX_AGE_SECONDS);
   response.statusCode = 204;
   response.end();

@@ -8,7 +8,7 @@ import {
 } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
-import { FileService, ProcessService } from "@nullspace/proto/agent";
+import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault, toConnectError } from "@nullspace/proto/fault";
 import { beginResponse, type EdgeRequest, type EdgeResponse } from "./exchange.js";
@@ -34,7 +34,9 @@ export class Refusals {
     };
     const router = createConnectRouter(options)
       .service(ProcessService, {})
-      .service(FileService, {});
+      .service(FileService, {})
+      .service(PtyService, {})
+      .service(GitService, {});
     for (const handler of router.handlers) this.#handlers.set(handler.requestPath, handler);
   }
 

@@ -1,9 +1,12 @@
+import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { access, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { randomAlphanumeric } from "../domain/random.js";
 import { StartError } from "../start-error.js";
 import { readOptionalFile, writePrivateFile } from "./files.js";
+
+const TRANSFER_KEY_BYTES = 32;
 
 /** `$NULLSPACE_HOME`: what of it the control plane uses. */
 export class ServerHome {
@@ -53,6 +56,16 @@ export class ServerHome {
     if (found !== undefined && found !== "") return found;
     const made = `h${randomAlphanumeric(11)}`;
     await writePrivateFile(path, `${made}\n`);
+    return made;
+  }
+
+  /** The secret that transfer URLs are signed with; made at the first start. */
+  async transferKey(): Promise<Buffer> {
+    const path = join(this.path, "transfer-key");
+    const found = Buffer.from((await readOptionalFile(path)) ?? "", "base64url");
+    if (found.length === TRANSFER_KEY_BYTES) return found;
+    const made = randomBytes(TRANSFER_KEY_BYTES);
+    await writePrivateFile(path, `${made.toString("base64url")}\n`);
     return made;
   }
 }

@@ -1,9 +1,11 @@
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { MACHINE_ID_HEADER, REQUEST_ID_HEADER } from "@nullspace/proto";
 import type { Log } from "../domain/log.js";
+import { TRANSFER_PREFIX } from "../domain/transfer-urls.js";
 import type { AgentProxy } from "../edge/agent-proxy.js";
-import { applyCors } from "../edge/cors.js";
+import { applyCors, RPC_CORS, TRANSFER_CORS } from "../edge/cors.js";
 import { type EdgeRequest, type EdgeResponse, resetResponse } from "../edge/exchange.js";
+import type { Transfers } from "../edge/transfer/transfers.js";
 import { CONSOLE_PATH, type ConsoleFiles } from "./console-files.js";
 import type { RequestHandler } from "./listener.js";
 import { answerRedirect, answerText } from "./plain-answers.js";
@@ -17,13 +19,14 @@ export interface AppOptions {
   /** The control plane's own services. */
   readonly api: Parameters<typeof connectNodeAdapter>[0];
   readonly proxy: AgentProxy;
+  readonly transfers: Transfers;
   readonly console: ConsoleFiles;
   /** Aborted when the server begins to stop. */
   readonly stopping: AbortSignal;
   readonly log: Log;
 }
 
-/** Everything that the port answers: RPCs, the console and health. */
+/** Everything that the port answers: RPCs, transfers, the console and health. */
 export function createApp(options: AppOptions): RequestHandler {
   const api = connectNodeAdapter({
     ...options.api,
@@ -51,15 +54,19 @@ export function createApp(options: AppOptions): RequestHandler {
 function route(
   request: EdgeRequest,
   response: EdgeResponse,
-  { proxy, console, stopping }: AppOptions,
+  { proxy, transfers, console, stopping }: AppOptions,
   api: (request: EdgeRequest, response: EdgeResponse) => void,
 ): Promise<void> | undefined {
   const path = pathOf(request);
   if (path.startsWith(RPC_PREFIX)) {
-    if (applyCors(request, response)) return undefined;
+    if (applyCors(request, response, RPC_CORS)) return undefined;
     if (proxy.handles(path)) return proxy.forward(path, request, response);
     api(request, response);
     return undefined;
+  }
+  if (path.startsWith(TRANSFER_PREFIX)) {
+    if (applyCors(request, response, TRANSFER_CORS)) return undefined;
+    return transfers.serve(request, response);
   }
   if (path.startsWith(CONSOLE_PATH)) return console.serve(path, request, response);
   switch (path) {

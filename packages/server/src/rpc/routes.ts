@@ -1,11 +1,19 @@
 import type { ConnectRouter, ConnectRouterOptions, HandlerContext } from "@connectrpc/connect";
-import { EventService, KeyService, MachineService, SnapshotService } from "@nullspace/proto";
+import {
+  EventService,
+  KeyService,
+  MachineService,
+  SnapshotService,
+  TransferService,
+} from "@nullspace/proto";
 import { faultInterceptor, mapError } from "@nullspace/proto/fault";
 import type { ControlPlane } from "../domain/control-plane.js";
+import type { TransferUrls } from "../domain/transfer-urls.js";
 import { eventService } from "./event-service.js";
 import { keyService } from "./key-service.js";
 import { machineService } from "./machine-service.js";
 import { snapshotService } from "./snapshot-service.js";
+import { transferService } from "./transfer-service.js";
 
 /** Largest message that the control plane reads. */
 const MAX_REQUEST_BYTES = 1 << 20;
@@ -13,6 +21,7 @@ const MAX_REQUEST_BYTES = 1 << 20;
 /** What {@link apiOptions} needs. */
 export interface ApiOptions {
   readonly controlPlane: ControlPlane;
+  readonly transferUrls: TransferUrls;
   /** Aborted with a Fault when the server begins to stop. */
   readonly stopping: AbortSignal;
   /** Told of errors that nobody foresaw. */
@@ -22,6 +31,7 @@ export interface ApiOptions {
 /** The public API as a Connect router: authenticated before a request's body is read, errors mapped once. */
 export function apiOptions({
   controlPlane,
+  transferUrls,
   stopping,
   onDefect,
 }: ApiOptions): ConnectRouterOptions & { routes: (router: ConnectRouter) => void } {
@@ -41,6 +51,7 @@ export function apiOptions({
       router.service(SnapshotService, snapshotService(controlPlane.snapshots));
       router.service(EventService, eventService(controlPlane.events, stopping));
       router.service(KeyService, keyService(controlPlane.keys));
+      router.service(TransferService, transferService(controlPlane.machines, transferUrls));
     },
   };
 }

@@ -13,9 +13,11 @@ import { ErrorReason } from "@nullspace/proto";
 import {
   FileInfoSchema,
   FileService,
+  GitService,
   OutputStream,
   ProcessEventSchema,
   ProcessService,
+  PtyService,
 } from "@nullspace/proto/agent";
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
 
@@ -127,6 +129,14 @@ export class StubAgent implements AsyncDisposable {
       },
       sendSignal() {
         throw new Fault(ErrorReason.PROCESS_NOT_FOUND, "no process 42", { remedy: "List them." });
+      },
+    });
+    router.service(PtyService, {
+      list: () => ({ sessions: [{ sessionId: "pty_1" }] }),
+    });
+    router.service(GitService, {
+      status() {
+        throw new Fault(ErrorReason.GIT_NOT_A_REPOSITORY, "git status failed");
       },
     });
     router.service(FileService, {

@@ -1,0 +1,53 @@
+import { type ConnectError, Code } from "@connectrpc/connect";
+import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
+import { mapError } from "@nullspace/proto/fault";
+import { type EdgeRequest, type EdgeResponse, resetResponse } from "../exchange.js";
+
+/** Status of HTTP by the code of a failure, for programs that know nothing else. */
+const STATUS: Partial<Record<Code, number>> = {
+  [Code.InvalidArgument]: 400,
+  [Code.OutOfRange]: 400,
+  [Code.Unauthenticated]: 401,
+  [Code.PermissionDenied]: 403,
+  [Code.NotFound]: 404,
+  [Code.AlreadyExists]: 409,
+  [Code.FailedPrecondition]: 409,
+  [Code.Aborted]: 409,
+  [Code.ResourceExhausted]: 507,
+  [Code.Unavailable]: 503,
+  [Code.DeadlineExceeded]: 504,
+};
+
+/** Sends a JSON object. */
+export function answerJson(response: EdgeResponse, status: number, value: unknown): void {
+  const body = `${JSON.stringify(value)}\n`;
+  response.statusCode = status;
+  response.setHeader("content-type", "application/json; charset=utf-8");
+  response.setHeader("content-length", Buffer.byteLength(body));
+  response.end(body);
+}
+
+/** Tells a failure: as JSON while nothing has been sent, else by breaking the answer off. */
+export function answerFailure(
+  request: EdgeRequest,
+  response: EdgeResponse,
+  failure: unknown,
+  onDefect: (error: unknown) => void,
+): void {
+  if (response.headersSent) return resetResponse(response);
+  const error = mapError(failure, onDefect);
+  // What is left of an upload is not worth receiving.
+  if (!request.complete && request.httpVersionMajor === 1) {
+    response.setHeader("connection", "close");
+  }
+  if (error.code === Code.Unavailable) response.setHeader("retry-after", "5");
+  answerJson(response, STATUS[error.code] ?? 500, { error: describe(error) });
+}
+
+function describe(error: ConnectError) {
+  const [info] = error.findDetails(ErrorInfoSchema);
+  const { rawMessage: message } = error;
+  if (info === undefined) return { code: Code[error.code], message };
+  const { remedy, retryable, details } = info;
+  return { reason: ErrorReason[info.reason], message, remedy, retryable, details };
+}

@@ -1,0 +1,115 @@
+import { createHash } from "node:crypto";
+import type { ClientHttp2Session } from "node:http2";
+import { ErrorReason } from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
+import { type EdgeRequest, type EdgeResponse, onDeparture } from "../exchange.js";
+import { agentFiles } from "./agent-files.js";
+import { answerFailure } from "./answers.js";
+import { download } from "./download.js";
+import { isBrokenOff, upload } from "./upload.js";
+
+/** How long to wait for a connection to a machine's agent, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 30_000;
+
+/** Transfers at once: each holds about a MiB while it moves. */
+const MOST_AT_ONCE = 128;
+
+const METHODS = { download: ["GET", "HEAD"], upload: ["PUT", "POST"] } as const;
+
+/** What a URL lets its bearer do. */
+export interface Grant {
+  readonly machineId: string;
+  readonly direction: "download" | "upload";
+  readonly path: string;
+  readonly user: string;
+}
+
+/** What {@link Transfers} needs of the rest of the server. */
+export interface TransfersOptions {
+  /**
+   * Reads a request's URL.
+   *
+   * @throws Fault when it is not signed, has expired, or its machine does not run.
+   */
+  readonly admit: (url: string) => Promise<Grant>;
+  /** The live HTTP/2 session to a machine's agent. */
+  readonly connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>;
+  /** Aborted with a Fault when the server begins to stop. */
+  readonly stopping: AbortSignal;
+  /** Told of errors that nobody foresaw. */
+  readonly onDefect: (error: unknown) => void;
+}
+
+/** Carries files between signed URLs and machines. */
+export class Transfers {
+  readonly #options: TransfersOptions;
+  #running = 0;
+
+  constructor(options: TransfersOptions) {
+    this.#options = options;
+  }
+
+  /** Answers a request for a transfer URL. Never throws: whatever happens is the answer. */
+  async serve(request: EdgeRequest, response: EdgeResponse): Promise<void> {
+    const gone = new AbortController();
+    onDeparture(response, () =>
+      gone.abort(new Fault(ErrorReason.CANCELLED, "the caller has gone")),
+    );
+    try {
+      if (this.#running >= MOST_AT_ONCE) throw tooMany();
+      this.#running++;
+      try {
+        await this.#carry(request, response, gone.signal);
+      } finally {
+        this.#running--;
+      }
+    } catch (error) {
+      if (gone.signal.aborted || response.destroyed || isBrokenOff(error)) return;
+      answerFailure(request, response, error, this.#options.onDefect);
+    }
+  }
+
+  async #carry(request: EdgeRequest, response: EdgeResponse, gone: AbortSignal): Promise<void> {
+    const { admit, stopping } = this.#options;
+    stopping.throwIfAborted();
+    const url = request.url ?? "";
+    const grant = await admit(url);
+    const allowed: readonly string[] = METHODS[grant.direction];
+    if (!allowed.includes(request.method ?? "")) {
+      response.setHeader("allow", allowed.join(", "));
+      throw new Fault(
+        ErrorReason.TRANSFER_URL_INVALID,
+        `this URL is for ${grant.direction}s: ${allowed.join(" and ")}`,
+        { remedy: "Ask for a URL of the other kind: uploadUrl() or downloadUrl()." },
+      );
+    }
+    const files = agentFiles(await this.#connect(grant.machineId, gone));
+    if (grant.direction === "download") {
+      return download(files, grant.path, request, response, gone);
+    }
+    // What has arrived of an upload is kept even when its client goes.
+    const key = createHash("sha256").update(url).digest("hex");
+    return upload(files, { ...grant, key }, request, response, stopping);
+  }
+
+  async #connect(machineId: string, gone: AbortSignal): Promise<ClientHttp2Session> {
+    const deadline = AbortSignal.timeout(CONNECT_TIMEOUT_MS);
+    try {
+      return await this.#options.connectAgent(machineId, AbortSignal.any([gone, deadline]));
+    } catch (error) {
+      if (!deadline.aborted) throw error;
+      throw new Fault(ErrorReason.AGENT_UNREACHABLE, "the machine's agent does not answer", {
+        remedy: "Try again in a moment; a machine that has died is shown as failed.",
+        cause: error,
+      });
+    }
+  }
+}
+
+function tooMany(): Fault {
+  return new Fault(
+    ErrorReason.TOO_MANY_TRANSFERS,
+    `the server carries ${MOST_AT_ONCE} transfers already`,
+    { remedy: "Try again when some of them are done." },
+  );
+}

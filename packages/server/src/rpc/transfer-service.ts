@@ -1,0 +1,34 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { TransferDirection, type TransferService } from "@nullspace/proto";
+import { invalid } from "../domain/limits.js";
+import type { Machines } from "../domain/machines.js";
+import type { TransferUrls } from "../domain/transfer-urls.js";
+
+/** TransferService over the domain. */
+export function transferService(
+  machines: Machines,
+  transferUrls: TransferUrls,
+): ServiceImpl<typeof TransferService> {
+  return {
+    async createUrl({ machineId, direction, path, expiresInSeconds, user }) {
+      const wanted = {
+        machineId,
+        direction: fromMessage(direction),
+        path,
+        user,
+        expiresInSeconds,
+      };
+      // A URL for a machine that there is not would fail only when somebody uses it.
+      await machines.getRunning(machineId);
+      const { url, expiresAt } = transferUrls.sign(wanted);
+      return { url, expiresAt: timestampFromDate(expiresAt) };
+    },
+  };
+}
+
+function fromMessage(direction: TransferDirection): "download" | "upload" {
+  if (direction === TransferDirection.DOWNLOAD) return "download";
+  if (direction === TransferDirection.UPLOAD) return "upload";
+  throw invalid("direction", "is not given", "Say whether the URL is for a download or an upload.");
+}
