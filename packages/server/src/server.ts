@@ -124,6 +124,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         await controlPlane.machines.getRunning(grant.machineId);
         return grant;
       },
+      use: (machineId) => controlPlane.activity.begin(machineId),
       connectAgent: (machineId, signal) => host.connectAgent(machineId, signal),
       stopping: stopping.signal,
       onDefect,

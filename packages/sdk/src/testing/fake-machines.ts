@@ -219,8 +219,9 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
   mustRun(id: string): void {
     const { state } = this.find(id);
     if (state === MachineState.RUNNING) return;
-    throw new Fault(ErrorReason.MACHINE_NOT_RUNNING, `machine ${id} does not run`, {
-      details: { state: MachineState[state].toLowerCase() },
+    const named = MachineState[state].toLowerCase();
+    throw new Fault(ErrorReason.MACHINE_NOT_RUNNING, `machine ${id} is ${named}`, {
+      details: { state: named },
     });
   }
 }

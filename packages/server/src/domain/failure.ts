@@ -13,8 +13,10 @@ export function describeError(error: unknown): string {
 
 /** Whether a failed call to the host may still have its effect: nothing is known until the host is asked. */
 export function isInconclusive(error: unknown): boolean {
-  const code = error instanceof ConnectError ? error.code : Code.Unknown;
-  return code === Code.Canceled || code === Code.DeadlineExceeded || code === Code.Unavailable;
+  if (!(error instanceof ConnectError)) return false;
+  if (error.code === Code.Canceled || error.code === Code.DeadlineExceeded) return true;
+  // Of a host that gives its reason the answer has arrived.
+  return error.code === Code.Unavailable && error.findDetails(ErrorInfoSchema).length === 0;
 }
 
 /** The reason that a host gave for a failure; `undefined` for a defect. */
