@@ -57,6 +57,13 @@ function running(): Machine {
 }
 
 try {
+  // A server captures the template once, when it first starts; machines are made from that.
+  await step("template", async () => {
+    const { exitCode } = await Machine.runOnce("true", undefined, { metadata, signal });
+    expect(exitCode === 0, `exit code 0, not ${exitCode}`);
+    return "captured, a first machine has run";
+  });
+
   await step("create", async () => {
     machine = await Machine.create({ template: "base", timeoutSeconds: 300, metadata, signal });
     return machine.id;

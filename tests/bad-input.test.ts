@@ -112,7 +112,6 @@ describe("a server that cannot start", () => {
 });
 
 function runAsNobody(home: string): { code: number; log: string } {
-  const bin = new URL(import.meta.resolve("@nullspace/server/bin")).pathname;
   try {
     execFileSync(
       "setpriv",

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
@@ -39,8 +39,12 @@ export default async function setup(project: TestProject) {
 export async function linkHome(prepared: string, how: "link" | "copy" = "link"): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), "nullspace-test-"));
   for (const part of ["images", "snapshots"]) {
-    if (how === "link") await symlink(join(prepared, part), join(home, part));
-    else execFileSync("cp", ["-a", "--sparse=always", join(prepared, part), join(home, part)]);
+    const [from, to] = [join(prepared, part), join(home, part)];
+    if (how === "link") {
+      // What a test adds is its own.
+      await mkdir(to);
+      for (const name of await readdir(from)) await symlink(join(from, name), join(to, name));
+    } else execFileSync("cp", ["-a", "--sparse=always", from, to]);
   }
   return home;
 }

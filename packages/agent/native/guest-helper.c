@@ -19,7 +19,12 @@
 //   client -> helper   frames: u32 length, then NUL-terminated strings: sequence number, verb, arguments
 //   helper -> client   lines:  "ok SEQ [VALUE...]", "error SEQ STEP ERRNO",
 //                              "exit PID CODE SIGNAL",
-//                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held)
+//                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held),
+//                              "adopted NONCE" (to be answered by the verb "applied")
+// The host sends frames of the same form over a serial port of their own, "adopt" and "set-time",
+// and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
+// go through the agent: a restored guest runs this little code in no time, while the agent's own
+// first steps take most of a second under emulation. Here they happen beside each other.
 // Descriptors are numbers of this process; the agent opens /proc/<helper>/fd/<n>.
 #define _GNU_SOURCE
 #include <errno.h>
@@ -42,6 +47,7 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <dirent.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -51,7 +57,7 @@
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 #endif
 
-enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256, CARRY_BYTES = 16384 };
+enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256, CARRY_BYTES = 16384, MAX_HOSTS = 64 << 10, PORT_RETRY_MS = 200 };
 
 // Bytes on their way from one descriptor to another; no more are read before all are written.
 struct carrier {
@@ -435,46 +441,187 @@ static int bind_over(const char *source, const char *target) {
   return dry_run ? 0 : mount(source, target, NULL, MS_BIND, NULL);
 }
 
-// Arguments in threes: path, mode in octal, text. Into the file itself, which whoever watches it
-// then sees; or into another that takes its name, so that nobody reads half of it.
-static int write_files(char **arg, int arguments, int replace) {
-  for (int i = 0; i + 2 < arguments; i += 3) {
-    const char *path = arg[i], *text = arg[i + 2];
-    char temporary[4096 + 16];
-    if (snprintf(temporary, sizeof temporary, "%s.nullspace", path) >= (int)sizeof temporary) {
-      errno = ENAMETOOLONG;
-      return -1;
-    }
-    const char *target = replace ? temporary : path;
-    mode_t mode = strtol(arg[i + 1], NULL, 8);
-    int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) return -1;
-    size_t size = strlen(text);
-    int result = write(fd, text, size) == (ssize_t)size ? 0 : -1;
-    // Of what the kernel makes files of, as /proc, the mode is its own business.
-    if (result == 0 && mode != 0) result = fchmod(fd, mode);
-    if (close(fd) != 0) result = -1;
-    if (result == 0 && replace) result = rename(temporary, path);
-    if (result != 0) return -1;
+// Into the file itself, which whoever watches it then sees; or into another that takes its
+// name, so that nobody reads half of it. A mode of 0 is left to the kernel, for files of its own.
+static int write_file(const char *path, mode_t mode, const char *text, int replace) {
+  char temporary[4096];
+  if (snprintf(temporary, sizeof temporary, "%s.nullspace", path) >= (int)sizeof temporary) {
+    errno = ENAMETOOLONG;
+    return -1;
   }
+  const char *target = replace ? temporary : path;
+  int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (fd < 0) return -1;
+  size_t size = strlen(text);
+  int result = write(fd, text, size) == (ssize_t)size ? 0 : -1;
+  if (result == 0 && mode != 0) result = fchmod(fd, mode);
+  if (close(fd) != 0) result = -1;
+  return result == 0 && replace ? rename(temporary, path) : result;
+}
+
+// The hosts file with the machine's own name in Debian's line for it.
+static int write_hosts(const char *path, const char *hostname) {
+  static char old[MAX_HOSTS], new[MAX_HOSTS + 512];
+  ssize_t size = 0;
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    size = read(fd, old, sizeof old - 1);
+    close(fd);
+  }
+  old[size < 0 ? 0 : size] = 0;
+  size_t used = 0;
+  int has_localhost = 0;
+  for (char *line = old, *end; *line; line = end) {
+    end = strchrnul(line, '\n');
+    size_t length = end - line;
+    if (*end) end++;
+    if (length == 0 || strncmp(line, "127.0.1.1", 9) == 0) continue;
+    has_localhost |= strncmp(line, "127.0.0.1", 9) == 0;
+    used += snprintf(new + used, sizeof new - used, "%.*s\n", (int)length, line);
+  }
+  if (!has_localhost) used += snprintf(new + used, sizeof new - used, "127.0.0.1\tlocalhost\n");
+  snprintf(new + used, sizeof new - used, "127.0.1.1\t%s\n", hostname);
+  return write_file(path, 0644, new, 1);
+}
+
+static const char *below(const char *root, const char *path) {
+  static char full[4][4096];
+  static int next;
+  char *result = full[next++ % 4];
+  snprintf(result, sizeof full[0], "%s%s", root, path);
+  return result;
+}
+
+static int remove_host_keys(const char *folder) {
+  DIR *keys = opendir(folder);
+  if (!keys) return errno == ENOENT ? 0 : -1;
+  int result = 0;
+  for (struct dirent *entry; (entry = readdir(keys));)
+    if (strncmp(entry->d_name, "ssh_host_", 9) == 0 && strstr(entry->d_name, "_key"))
+      result |= unlinkat(dirfd(keys), entry->d_name, 0);
+  closedir(keys);
+  return result;
+}
+
+struct adoption {
+  const char *seconds, *nanoseconds, *entropy, *machine_id, *hostname, *boot_id, *generation, *state,
+      *channel_key, *grow;
+};
+
+// Makes the guest a machine of its own. Gives the step that failed, or NULL.
+static const char *adopt(const char *root, const char *folder, struct adoption a) {
+  char id[64], generation[32], name[128];
+  snprintf(id, sizeof id, "%s\n", a.machine_id);
+  snprintf(generation, sizeof generation, "%s\n", a.generation);
+  // The clock first: each moment makes the host's older.
+  if (set_time(a.seconds, a.nanoseconds) != 0) return "set-time";
+  if (reseed(a.entropy) != 0) return "reseed";
+  if (write_file(below(root, "/etc/machine-id"), 0444, id, 1) != 0) return "machine-id";
+  if (access(below(root, "/var/lib/dbus"), F_OK) == 0 &&
+      write_file(below(root, "/var/lib/dbus/machine-id"), 0444, id, 1) != 0)
+    return "machine-id";
+  snprintf(name, sizeof name, "%s\n", a.hostname);
+  if (write_file(below(root, "/etc/hostname"), 0644, name, 1) != 0) return "hostname";
+  if (write_hosts(below(root, "/etc/hosts"), a.hostname) != 0) return "hosts";
+  if (!dry_run && sethostname(a.hostname, strlen(a.hostname)) != 0) return "hostname";
+  if (remove_host_keys(below(root, "/etc/ssh")) != 0) return "host-keys";
+  snprintf(name, sizeof name, "%s\n", a.boot_id);
+  if (write_file(below(folder, "/boot_id"), 0644, name, 0) != 0) return "boot-id";
+  if (write_file(below(folder, "/machine.json"), 0600, a.state, 1) != 0) return "state";
+  if (write_file(below(folder, "/channel.key"), 0600, a.channel_key, 1) != 0) return "state";
+  // Not replaced: programs of the guest watch this file to learn that they were restored.
+  if (write_file(below(folder, "/generation"), 0644, generation, 0) != 0) return "generation";
+  if (a.grow[0] && grow_file_system(a.grow, "/") != 0) return "grow";
+  // As far as it can be read back.
+  if (dry_run) return NULL;
+  errno = EIO;
+  return gethostname(name, sizeof name) == 0 && strcmp(name, a.hostname) == 0 ? NULL : "hostname";
+}
+
+// --- the host ---------------------------------------------------------------
+
+static const char *root_folder = "", *state_folder = "";
+static int port = -1, host_is_there = 1;
+// The call of the host whose answer waits for the agent.
+static char waiting[64];
+
+enum { ADOPT_ARGUMENTS = 10 };
+
+static struct adoption adoption_of(char **arg) {
+  return (struct adoption){arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6], arg[7], arg[8], arg[9]};
+}
+
+static int find_port(const char *name) {
+  DIR *ports = opendir("/sys/class/virtio-ports");
+  if (!ports) return -1;
+  int fd = -1;
+  for (struct dirent *entry; fd < 0 && (entry = readdir(ports));) {
+    char path[512], found[128] = "";
+    snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) continue;
+    ssize_t size = read(file, found, sizeof found - 1);
+    close(file);
+    if (size <= 0 || strncmp(found, name, strlen(name)) != 0 || found[strlen(name)] != '\n') continue;
+    snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  }
+  closedir(ports);
+  return fd;
+}
+
+static void tell_host(const char *seq, const char *step) {
+  char line[160];
+  struct timespec now;
+  int error = errno;
+  clock_gettime(CLOCK_REALTIME, &now);
+  int length = step ? snprintf(line, sizeof line, "error %s %s %d\n", seq, step, error)
+                    : snprintf(line, sizeof line, "ok %s %lld %ld\n", seq, (long long)now.tv_sec, now.tv_nsec);
+  // A host that does not take so little is gone; whoever comes next asks anew.
+  if (write(port, line, length) != length) return;
+}
+
+static int answer_host(void) {
+  if (waiting[0]) tell_host(waiting, NULL);
+  waiting[0] = 0;
   return 0;
 }
 
-static int remove_files(char **arg, int arguments) {
-  for (int i = 0; i < arguments; i++)
-    if (unlink(arg[i]) != 0 && errno != ENOENT && errno != ENOTDIR) return -1;
-  return 0;
+// fields: sequence number, verb, arguments
+static void handle_host(char **field, int count) {
+  const char *seq = field[0], *step = "verb";
+  errno = EINVAL;
+  if (count == 4 && strcmp(field[1], "set-time") == 0) {
+    step = set_time(field[2], field[3]) == 0 ? NULL : "set-time";
+  } else if (count == 3 + ADOPT_ARGUMENTS && strcmp(field[1], "adopt") == 0) {
+    step = adopt(root_folder, state_folder, adoption_of(field + 3));
+    if (!step && client >= 0) {
+      // The agent has to know before its first user does.
+      snprintf(waiting, sizeof waiting, "%s", seq);
+      tell("adopted %s\n", field[2]);
+      return;
+    }
+  }
+  tell_host(seq, step);
 }
 
 // --- the client -------------------------------------------------------------
 
-static void handle(char *frame, uint32_t length) {
-  int count = 0;
-  for (uint32_t i = 0; i < length; i++) count += frame[i] == 0;
-  if (length == 0 || frame[length - 1] != 0 || count < 2) return drop_client();
-  char **field = calloc(count + 1, sizeof *field);
+// The strings of a frame, at least two; NULL for what is no frame.
+static char **split(char *frame, uint32_t length, int *count) {
+  *count = 0;
+  for (uint32_t i = 0; i < length; i++) *count += frame[i] == 0;
+  if (length == 0 || frame[length - 1] != 0 || *count < 2) return NULL;
+  char **field = calloc(*count + 1, sizeof *field);
   if (!field) abort();
-  for (int i = 0; i < count; i++, frame += strlen(frame) + 1) field[i] = frame;
+  for (int i = 0; i < *count; i++, frame += strlen(frame) + 1) field[i] = frame;
+  return field;
+}
+
+static void handle(char *frame, uint32_t length) {
+  int count;
+  char **field = split(frame, length, &count);
+  if (!field) return drop_client();
   const char *seq = field[0], *verb = field[1];
   char **arg = field + 2;
   int arguments = count - 2, result;
@@ -491,9 +638,14 @@ static void handle(char *frame, uint32_t length) {
   else if (strcmp(verb, "reseed") == 0 && arguments == 1) result = reseed(arg[0]);
   else if (strcmp(verb, "grow") == 0 && arguments == 2) result = grow_file_system(arg[0], arg[1]);
   else if (strcmp(verb, "bind") == 0 && arguments == 2) result = bind_over(arg[0], arg[1]);
-  else if (strcmp(verb, "write") == 0 && arguments % 3 == 0) result = write_files(arg, arguments, 0);
-  else if (strcmp(verb, "replace") == 0 && arguments % 3 == 0) result = write_files(arg, arguments, 1);
-  else if (strcmp(verb, "remove") == 0) result = remove_files(arg, arguments);
+  else if (strcmp(verb, "replace") == 0 && arguments == 2) result = write_file(arg[0], 0600, arg[1], 1);
+  else if (strcmp(verb, "remove") == 0 && arguments == 1) result = unlink(arg[0]);
+  else if (strcmp(verb, "applied") == 0 && arguments == 0) result = answer_host();
+  else if (strcmp(verb, "adopt") == 0 && arguments == ADOPT_ARGUMENTS) {
+    const char *step = adopt(root_folder, state_folder, adoption_of(arg));
+    result = step ? -1 : 0;
+    if (step) verb = step;
+  }
   else if (strcmp(verb, "sync") == 0 && arguments == 0) sync(), result = 0;
   else result = -1;
   if (result == 0) tell("ok %s\n", seq);
@@ -523,15 +675,17 @@ static int listen_on(const char *path) {
   return fd;
 }
 
-// What to wait for: the helper's own three, then three of each terminal.
+// What to wait for: the helper's own four, then three of each terminal.
 static size_t what_to_poll(struct pollfd **polls, size_t *room, int signals, int server) {
-  size_t count = 3;
+  size_t count = 4;
   for (struct child *c = children; c; c = c->next) count += c->terminal ? 3 : 0;
   if (count > *room && !(*polls = realloc(*polls, (*room = count * 2) * sizeof **polls))) abort();
   struct pollfd *p = *polls;
   *p++ = (struct pollfd){signals, POLLIN, 0};
   *p++ = (struct pollfd){server, POLLIN, 0};
   *p++ = (struct pollfd){client, POLLIN, 0};
+  // A port whose host is gone says so for ever: look again from time to time.
+  *p++ = (struct pollfd){host_is_there ? port : -1, POLLIN, 0};
   for (struct child *c = children; c; c = c->next) {
     if (!c->terminal) continue;
     struct carrier *in = &c->terminal->in, *out = &c->terminal->out;
@@ -543,6 +697,60 @@ static size_t what_to_poll(struct pollfd **polls, size_t *room, int signals, int
     *p++ = (struct pollfd){out->at < out->end ? out->to : -1, POLLOUT, 0};
   }
   return count;
+}
+
+struct input {
+  char *bytes;
+  size_t filled, room;
+};
+
+// Reads what there is; gives what read gave.
+static ssize_t fill(struct input *in, int fd) {
+  if (in->room - in->filled < 65536 && !(in->bytes = realloc(in->bytes, in->room = in->filled + 131072))) abort();
+  ssize_t n = read(fd, in->bytes + in->filled, in->room - in->filled);
+  if (n > 0) in->filled += n;
+  return n;
+}
+
+// The next whole frame, to be ended by take; NULL when there is none yet, or when one is too long.
+static char *next_frame(const struct input *in, size_t at, uint32_t *length) {
+  if (in->filled - at < 4) return NULL;
+  memcpy(length, in->bytes + at, 4);
+  if (*length > MAX_FRAME || in->filled - at - 4 < *length) return NULL;
+  return in->bytes + at + 4;
+}
+
+static int too_long(const struct input *in) {
+  uint32_t length = 0;
+  if (in->filled >= 4) memcpy(&length, in->bytes, 4);
+  return length > MAX_FRAME;
+}
+
+static void take(struct input *in, size_t bytes) { memmove(in->bytes, in->bytes + bytes, in->filled -= bytes); }
+
+static void serve_client(struct input *in) {
+  ssize_t n = fill(in, client);
+  if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN)) drop_client();
+  size_t at = 0;
+  uint32_t length;
+  for (char *frame; client >= 0 && (frame = next_frame(in, at, &length)); at += 4 + length) handle(frame, length);
+  if (client < 0) in->filled = 0;
+  else take(in, at);
+  if (too_long(in)) drop_client(), in->filled = 0;
+}
+
+static void serve_host(struct input *in) {
+  while (fill(in, port) > 0) {}
+  size_t at = 0;
+  uint32_t length;
+  for (char *frame; (frame = next_frame(in, at, &length)); at += 4 + length) {
+    int count;
+    char **field = split(frame, length, &count);
+    if (field) handle_host(field, count);
+    free(field);
+  }
+  take(in, at);
+  if (too_long(in)) in->filled = 0;
 }
 
 // The answer goes to standard output; none at all is a refusal.
@@ -564,17 +772,19 @@ int main(int argc, char **argv) {
   const char *agent = getenv("NULLSPACE_ASKPASS");
   if (agent) return ask(agent, argc > 1 ? argv[1] : "");
   // --test: privileged verbs do nothing, and helper and processes end with the client.
-  dry_run = argc == 3 && strcmp(argv[2], "--test") == 0;
-  if (argc < 2 || (argc == 3 && !dry_run) || argc > 3) {
-    fprintf(stderr, "usage: guest-helper SOCKET [--test]\n");
+  dry_run = argc == 6 && strcmp(argv[5], "--test") == 0;
+  if (argc < 5 || (argc == 6 && !dry_run) || argc > 6) {
+    fprintf(stderr, "usage: guest-helper SOCKET ROOT STATE_FOLDER PORT_NAME [--test]\n");
     return 2;
   }
   if (dry_run) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  root_folder = argv[2], state_folder = argv[3];
   int server = listen_on(argv[1]);
   if (server < 0) {
     perror(argv[1]);
     return 1;
   }
+  if (!dry_run) port = find_port(argv[4]);
   sigset_t mask;
   sigemptyset(&mask);
   sigaddset(&mask, SIGCHLD);
@@ -586,18 +796,17 @@ int main(int argc, char **argv) {
   for (int i = 0; i < 2; i++) dup2(null, i);
   if (null > 2) close(null);
 
-  char *buffer = NULL;
-  size_t filled = 0, room = 0;
+  struct input from_client = {0}, from_host = {0};
   struct pollfd *polls = NULL;
   size_t poll_room = 0;
   for (;;) {
     size_t count = what_to_poll(&polls, &poll_room, signals, server);
-    if (poll(polls, count, -1) < 0) {
+    if (poll(polls, count, host_is_there ? -1 : PORT_RETRY_MS) < 0) {
       if (errno != EINTR) return 1;
       continue;
     }
     // Before anything that adds or takes away children: they are in the order of what was polled.
-    size_t at_poll = 3;
+    size_t at_poll = 4;
     for (struct child *c = children; c; c = c->next) {
       if (!c->terminal) continue;
       struct pollfd *p = polls + at_poll;
@@ -609,21 +818,10 @@ int main(int argc, char **argv) {
       while (read(signals, &info, sizeof info) > 0) {}
       reap();
     }
-    if (polls[2].revents && client >= 0) {
-      if (room - filled < 65536 && !(buffer = realloc(buffer, room = filled + 131072))) abort();
-      ssize_t n = read(client, buffer + filled, room - filled);
-      if (n > 0) filled += n;
-      else if (n == 0 || (errno != EINTR && errno != EAGAIN)) drop_client();
-      size_t at = 0;
-      for (uint32_t length; client >= 0 && filled - at >= 4; at += 4 + length) {
-        memcpy(&length, buffer + at, 4);
-        if (length > MAX_FRAME) drop_client();
-        if (client < 0 || filled - at - 4 < length) break;
-        handle(buffer + at + 4, length);
-      }
-      if (client < 0) filled = 0;
-      else if (at > 0) memmove(buffer, buffer + at, filled -= at);
-    }
+    if (polls[3].revents & POLLIN) serve_host(&from_host);
+    host_is_there = !(polls[3].revents & POLLHUP);
+    if (!host_is_there) from_host.filled = 0;
+    if (polls[2].revents && client >= 0) serve_client(&from_client);
     if (client < 0 && polls[2].fd >= 0 && dry_run) {
       for (struct child *c = children; c; c = c->next) kill(-c->pid, SIGKILL);
       return 0;
@@ -632,7 +830,7 @@ int main(int argc, char **argv) {
       int fd = accept4(server, NULL, NULL, SOCK_CLOEXEC);
       if (fd >= 0) {
         greet(fd);
-        filled = 0;
+        from_client.filled = 0;
       }
     }
   }

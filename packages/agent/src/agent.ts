@@ -26,7 +26,6 @@ import { processService } from "./process/process-service.js";
 import { ptyService } from "./pty/pty-service.js";
 import { PtyTable } from "./pty/pty-table.js";
 import { Http2Endpoint } from "./rpc/http2-endpoint.js";
-import { GuestIdentity } from "./system/guest-identity.js";
 import type { Guest } from "./system/adopt.js";
 import { systemService } from "./system/system-service.js";
 import { warmUp } from "./system/warm-up.js";
@@ -63,7 +62,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   if (!sandboxed) outliveUserProcesses();
   await using helper = await GuestHelper.open({
     program: options.helperProgram,
-    socketPath: join(stateFolder, "helper.sock"),
+    stateFolder,
+    root: sandboxed ? sandboxRoot(stateFolder) : "",
     test: sandboxed,
   });
   if (!sandboxed) separateUserProcesses(helper.pid);
@@ -81,17 +81,16 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const newFolder = (path: string) => paths.target(path).path;
   const network = new GitNetwork(git, desk, newFolder);
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
-  const identity = openIdentity(stateFolder, sandboxed);
-  const bootIdFile = join(stateFolder, "boot_id");
-  const guest: Guest = { helper, identity, state, bootIdFile, rootDisk: "/dev/vda" };
+  const guest: Guest = { helper, state };
+  const renewHostKeys = () => {
+    // Not at once: the machine's first command wants the processor.
+    if (!sandboxed) setTimeout(() => void makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
+  };
   const system = systemService({
     guest,
     setChannelKey: (key) => channel.setKey(key),
-    makeHostKeys: () => {
-      // Not at once: the machine's first command wants the processor.
-      if (!sandboxed)
-        setTimeout(() => void makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
-    },
+    makeHostKeys: renewHostKeys,
+    bootIdFile: join(stateFolder, "boot_id"),
     warmUp: () => warmUp({ endpoint, table, guest, folder: "/tmp", user: options.defaultUser }),
   });
   const watcherProgram = join(dirname(options.helperProgram), "file-watcher");
@@ -108,12 +107,18 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     key: state.channelKey,
     onSession: (stream) => endpoint.accept(stream),
   });
+  const takeOver = async (nonce: string) => {
+    if (await state.reload(helper)) renewHostKeys();
+    channel.setKeyWithin(Buffer.from(nonce, "hex"), state.channelKey);
+    await helper.request("applied");
+  };
+  helper.onAdopted((nonce) => void takeOver(nonce).catch(onDefect));
   await Promise.race([channel.run(signal), helper.lost]);
 }
 
-function openIdentity(stateFolder: string, sandboxed: boolean): GuestIdentity {
-  if (!sandboxed) return new GuestIdentity("/", "/proc/sys/kernel/hostname");
+/** Where the identity of an agent without a machine of its own is written. */
+function sandboxRoot(stateFolder: string): string {
   const root = join(stateFolder, "root");
   mkdirSync(join(root, "etc"), { recursive: true });
-  return new GuestIdentity(root, join(root, "hostname"));
+  return root;
 }

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { ErrorReason, MachineState } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -94,6 +95,94 @@ describe("machine", () => {
     expect(code).toBe(3);
     expect(stdout.toString()).toBe(`${id}\n`);
     expect(stderr).toContain("m-none");
+  });
+});
+
+describe("time travel", () => {
+  test("pause and resume print ids, by machine and by snapshot", async () => {
+    const { id } = server.machines.add();
+    const paused = await cli.run(["machine", "pause", id]);
+    const snapshotId = paused.stdout.toString().trim();
+    expect(server.machines.find(id).pausedSnapshotId).toBe(snapshotId);
+    const resumed = (await cli.run(["machine", "resume", id])).stdout.toString().trim();
+    expect(server.machines.find(id).resumedAs).toBe(resumed);
+    const again = await cli.run(["machine", "resume", snapshotId, "--json"]);
+    expect(parse(again.stdout)).toMatchObject({ id: resumed, parentId: id, state: "running" });
+    const told = (await cli.run(["machine", "get", id])).stdout.toString();
+    expect(told).toMatch(new RegExp(`goes on as +${resumed}\n`));
+  });
+
+  test("a pause of what does not run is a conflict", async () => {
+    const { id } = server.machines.add({ state: MachineState.KILLED });
+    expect((await cli.run(["machine", "pause", id])).code).toBe(7);
+  });
+
+  test("fork prints the copies, and of one that failed why", async () => {
+    const { id } = server.machines.add();
+    const { code, stdout } = await cli.run(["machine", "fork", id, "-n", "3"]);
+    expect(code).toBe(0);
+    expect(stdout.toString()).toMatch(/^(m\d+\n){3}$/);
+
+    const noRoom = new Fault(ErrorReason.CAPACITY_EXCEEDED, "no room");
+    server.machines.childFailure = noRoom;
+    const failed = await cli.run(["machine", "fork", id, "-n", "2"]);
+    expect(failed.code).toBe(6);
+    expect(failed.stderr).toContain("no room");
+    expect(failed.stdout.toString()).toMatch(/^m\d+\n$/);
+    server.machines.childFailure = noRoom;
+    const json = await cli.run(["machine", "fork", id, "-n", "2", "--json"]);
+    expect(json.code).toBe(6);
+    expect(parse(json.stdout)).toMatchObject({
+      children: [{ error: { reason: "CAPACITY_EXCEEDED" } }, { receipt: { generation: 2 } }],
+    });
+  });
+
+  test("a snapshot is taken, shown, started from and deleted", async () => {
+    const { id } = server.machines.add();
+    const taken = await cli.run(["machine", "snapshot", id, "--name", "ready", "-m", "a=1"]);
+    const snapshotId = taken.stdout.toString().trim();
+    const { stdout } = await cli.run(["snapshot", "list", "--machine", id]);
+    const [heading, row] = stdout.toString().split("\n");
+    expect(heading).toMatch(/^ID +KIND +NAME +MACHINE +PARENT +SIZE +AGE$/);
+    expect(row).toMatch(new RegExp(`^${snapshotId} +reusable +ready +${id} +- +16.2 MiB +\\ds$`));
+    const got = await cli.run(["snapshot", "get", snapshotId, "--json"]);
+    expect(parse(got.stdout)).toMatchObject({ id: snapshotId, metadata: { a: "1" } });
+    const flags = ["--snapshot", snapshotId, "--warm-pool", "off", "--on-timeout", "pause"];
+    const more = ["--auto-resume", "--idle", "1h", "--delete-paused-after", "7d", "--json"];
+    const created = await cli.run(["machine", "create", ...flags, ...more]);
+    expect(parse(created.stdout)).toMatchObject({
+      snapshotId,
+      onTimeout: "pause",
+      autoResume: true,
+      idleSeconds: 3600,
+      deletePausedAfterSeconds: 604_800,
+    });
+    expect((await cli.run(["snapshot", "rm", snapshotId])).stdout.toString()).toBe(
+      `${snapshotId}\n`,
+    );
+    expect((await cli.run(["snapshot", "get", snapshotId])).code).toBe(3);
+  });
+
+  test("events are listed oldest first, and followed", async () => {
+    const machine = server.machines.add();
+    await cli.run(["machine", "pause", machine.id]);
+    const { stdout } = await cli.run(["events", "--machine", machine.id]);
+    const [first, second, third] = stdout.toString().trim().split("\n");
+    expect(first).toMatch(new RegExp(`^\\S+Z  ${machine.id}  creating → running  request`));
+    expect(second).toContain(`snapshot.created ${machine.pausedSnapshotId}`);
+    expect(third).toContain("running → paused");
+
+    const following = cli.start("events", "-f", "--machine", machine.id, "--json");
+    if (following.stdout === null) throw new Error("its output is not piped");
+    const lines = createInterface({ input: following.stdout });
+    const seen: string[] = [];
+    for await (const line of lines) {
+      seen.push(line);
+      if (seen.length === 3) server.machines.change(machine, { state: MachineState.KILLED });
+      if (seen.length === 4) break;
+    }
+    following.kill();
+    expect(JSON.parse(seen.at(-1) ?? "")).toMatchObject({ toState: "killed", cause: "request" });
   });
 });
 

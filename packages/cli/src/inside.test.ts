@@ -196,7 +196,7 @@ describe("cp", () => {
     writeFileSync(here("large"), Buffer.alloc(200_000_000));
     using terminal = new Tmux({ ...cli.env, ID: id });
     terminal.enter(`ns cp ${here("large")} $ID:large; echo done''!`);
-    await terminal.shows(/large +[█░]+ +\d+% .*MB\/s/);
+    await terminal.shows(/large +[█░]+ +\d+% .*MiB\/s/);
     const screen = await terminal.shows(/done!/);
     expect(screen).not.toContain("█");
     expect(statSync(inMachine("large")).size).toBe(200_000_000);

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { addCompletionCommand } from "./commands/completion.command.js";
 import { addCpCommand } from "./commands/cp.command.js";
+import { addEventsCommand } from "./commands/events.command.js";
 import { addExecCommand } from "./commands/exec.command.js";
 import { addFilesCommands } from "./commands/files.command.js";
 import { addGitCommands } from "./commands/git.command.js";
@@ -9,6 +10,7 @@ import { addLocalCommands } from "./commands/local.command.js";
 import { addMachineCommands } from "./commands/machine.command.js";
 import { addProcessCommands } from "./commands/process.command.js";
 import { addShellCommand } from "./commands/shell.command.js";
+import { addSnapshotCommands } from "./commands/snapshot.command.js";
 import { ExitCode } from "./exit-code.js";
 import { VERSION } from "./version.js";
 
@@ -39,6 +41,8 @@ export function createProgram(): Command {
     .showSuggestionAfterError()
     .addHelpText("after", EXAMPLES);
   addMachineCommands(program);
+  addSnapshotCommands(program);
+  addEventsCommand(program);
   addExecCommand(program);
   addShellCommand(program);
   addCpCommand(program);

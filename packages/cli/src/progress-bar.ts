@@ -1,4 +1,4 @@
-import { duration, shown, styled } from "./terminal.js";
+import { bytes as size, duration, shown, styled } from "./terminal.js";
 
 /** What is done by then needs no progress. */
 const PATIENCE_MS = 400;
@@ -74,15 +74,4 @@ export function progressLine(
   if (room < 4) return rest.slice(0, Math.max(0, columns - 1));
   const name = label.length > room ? `…${label.slice(label.length - room + 1)}` : label;
   return `${styled("cyan", name, process.stderr)}  ${rest}`;
-}
-
-/** Bytes as people read them: "12 B", "3.4 kB", "56 MB". */
-export function size(bytes: number): string {
-  let value = bytes;
-  for (const unit of ["B", "kB", "MB", "GB"]) {
-    if (value < 1000)
-      return `${value < 10 && unit !== "B" ? value.toFixed(1) : Math.round(value)} ${unit}`;
-    value /= 1000;
-  }
-  return `${value.toFixed(1)} TB`;
 }

@@ -53,6 +53,15 @@ export function mebibytes(value: number): string {
   return value >= 1024 && value % 1024 === 0 ? `${value / 1024} GiB` : `${value} MiB`;
 }
 
+/** Bytes as people read them. */
+export function bytes(value: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  let left = value;
+  for (; left >= 1024 && unit < units.length - 1; unit++) left /= 1024;
+  return `${unit === 0 ? left : left.toFixed(1)} ${units[unit]}`;
+}
+
 /** Prints a value as one line of JSON. */
 export function printJson(value: unknown): void {
   process.stdout.write(`${JSON.stringify(value)}\n`);

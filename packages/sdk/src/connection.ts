@@ -1,6 +1,13 @@
 import { createTransport } from "#transport";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
-import { KeyService, MACHINE_ID_HEADER, MachineService, TransferService } from "@nullspace/proto";
+import {
+  EventService,
+  KeyService,
+  MACHINE_ID_HEADER,
+  MachineService,
+  SnapshotService,
+  TransferService,
+} from "@nullspace/proto";
 import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
 import { type CallOptions, CallScope, DEFAULT_TIMEOUT_MS } from "./call.js";
 import type { Configuration } from "./configuration.js";
@@ -33,6 +40,8 @@ export class Connection {
   /** URL of the server, without a slash at its end. */
   readonly url: string;
   readonly machines: Client<typeof MachineService>;
+  readonly snapshots: Client<typeof SnapshotService>;
+  readonly events: Client<typeof EventService>;
   readonly keys: Client<typeof KeyService>;
   readonly transfers: Client<typeof TransferService>;
   readonly processes: Client<typeof ProcessService>;
@@ -55,6 +64,8 @@ export class Connection {
     this.#closeTransport = () => closable.close();
     const { transport } = closable;
     this.machines = createClient(MachineService, transport);
+    this.snapshots = createClient(SnapshotService, transport);
+    this.events = createClient(EventService, transport);
     this.keys = createClient(KeyService, transport);
     this.transfers = createClient(TransferService, transport);
     this.processes = createClient(ProcessService, transport);

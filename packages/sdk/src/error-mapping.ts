@@ -5,6 +5,7 @@ import {
   ErrorReason as ProtoErrorReason,
   REQUEST_ID_HEADER,
 } from "@nullspace/proto";
+import { Fault, toConnectError } from "@nullspace/proto/fault";
 import {
   AuthError,
   CancelledError,
@@ -150,6 +151,13 @@ export function toNullspaceError(error: unknown, signal?: AbortSignal): Nullspac
     requestId,
     cause: failure,
   });
+}
+
+/** Why a fork has no such child. */
+export function toForkError(message: string, info: ErrorInfo | undefined): NullspaceError {
+  if (info === undefined) return new InternalError(message);
+  const { reason, remedy, details } = info;
+  return toNullspaceError(toConnectError(new Fault(reason, message, { remedy, details })));
 }
 
 /** The class of reasons that have one of their own, whatever their code. */

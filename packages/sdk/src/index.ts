@@ -14,6 +14,13 @@ export type { CommandLogs, ProcessInfo } from "./commands/processes.js";
 export type { CommandEnd, CommandResult } from "./commands/result.js";
 export { type ConnectionOptions, DEFAULT_URL } from "./configuration.js";
 export * from "./errors.js";
+export type {
+  Events,
+  EventType,
+  LifecycleEvent,
+  ListEventsOptions,
+  WatchEventsOptions,
+} from "./events.js";
 export type { Files } from "./files/files.js";
 export type { FileInfo, FileType } from "./files/info.js";
 export type {
@@ -38,6 +45,7 @@ export type {
   WatchFilesOptions,
   WriteOptions,
 } from "./files/options.js";
+export type { ForkOptions, ForkResult, Forked } from "./fork.js";
 export type { TransferUrl, TransferUrlOptions, UploadUrlOptions } from "./files/transfer-url.js";
 export type { FileWatch } from "./files/watch.js";
 export type { Git } from "./git/git.js";
@@ -45,9 +53,16 @@ export type * from "./git/options.js";
 export type * from "./git/results.js";
 export type { ApiKey, CreatedApiKey, Keys, ListKeysOptions } from "./keys.js";
 export { Machine } from "./machine.js";
-export type { MachineField, MachineInfo, MachineState, TimeoutAction } from "./machine-info.js";
+export type {
+  MachineField,
+  MachineInfo,
+  MachineState,
+  TimeoutAction,
+  WarmPoolMode,
+} from "./machine-info.js";
 export type {
   AdoptionReceipt,
+  ConnectOptions,
   CreateOptions,
   GetInfoOptions,
   ListOptions,
@@ -57,6 +72,14 @@ export type {
 export type { Machines } from "./machines.js";
 export { Nullspace } from "./nullspace.js";
 export type { Page, PagePromise } from "./page.js";
+export {
+  type CreateSnapshotOptions,
+  type ListSnapshotsOptions,
+  Snapshot,
+  type SnapshotInfo,
+  type SnapshotKind,
+  type Snapshots,
+} from "./snapshots.js";
 export type {
   ConnectPtyOptions,
   CreatePtyOptions,

@@ -1,7 +1,11 @@
-import type { AdoptionReceipt as ReceiptMessage } from "@nullspace/proto";
+import type {
+  AdoptionReceipt as ReceiptMessage,
+  Machine as MachineMessage,
+} from "@nullspace/proto";
 import type { CallOptions } from "./call.js";
 import type { Connection } from "./connection.js";
 import { InternalError } from "./errors.js";
+import { type ForkOptions, type ForkOutcome, fromForkResult } from "./fork.js";
 import { randomKey } from "./idempotency.js";
 import {
   fromMachineMessage,
@@ -11,14 +15,18 @@ import {
   toFieldMask,
   toStateMessage,
   toTimeoutActionMessage,
+  toWarmPoolMessage,
 } from "./machine-info.js";
-import type {
-  AdoptionReceipt,
-  CreateOptions,
-  GetInfoOptions,
-  ListOptions,
-  SetTimeoutOptions,
+import {
+  type AdoptionReceipt,
+  type ConnectOptions,
+  type CreateOptions,
+  fromReceipt,
+  type GetInfoOptions,
+  type ListOptions,
+  type SetTimeoutOptions,
 } from "./machine-options.js";
+import { CAPTURE_TIMEOUT_MS, fromSnapshotMessage, type SnapshotInfo } from "./snapshots.js";
 import { Page, type PagePromise, pagePromise } from "./page.js";
 
 /** A template may have to be captured first for a size that was never asked for. */
@@ -50,13 +58,69 @@ export class MachineCalls {
       envs: options.envs ?? {},
       cwd: options.cwd ?? "",
       idempotencyKey: options.idempotencyKey ?? randomKey(),
+      snapshotId: options.snapshotId ?? "",
+      autoResume: options.autoResume ?? false,
+      idleSeconds: options.idleSeconds ?? 0,
+      deletePausedAfterSeconds: options.deletePausedAfterSeconds ?? 0,
+      warmPool: toWarmPoolMessage(options.warmPool),
     };
     const { machine, receipt } = await this.#connection.unary(
       options,
       (attempt) => this.#connection.machines.create(request, attempt),
       { idempotent: true, defaultTimeoutMs: CREATE_TIMEOUT_MS },
     );
-    return { id: given(machine).id, receipt: receipt && fromReceipt(receipt) };
+    return created({ machine, receipt });
+  }
+
+  async connect(id: string, options: ConnectOptions): Promise<CreatedMachine> {
+    const { timeoutSeconds } = options;
+    const request = { id, ...(timeoutSeconds !== undefined && { timeoutSeconds }) };
+    return created(
+      await this.#connection.unary(
+        options,
+        (attempt) => this.#connection.machines.connect(request, attempt),
+        { idempotent: true, defaultTimeoutMs: CREATE_TIMEOUT_MS },
+      ),
+    );
+  }
+
+  async resume(snapshotId: string, options: ConnectOptions): Promise<CreatedMachine> {
+    const { timeoutSeconds } = options;
+    const request = { snapshotId, ...(timeoutSeconds !== undefined && { timeoutSeconds }) };
+    return created(
+      await this.#connection.unary(
+        options,
+        (attempt) => this.#connection.machines.resume(request, attempt),
+        { idempotent: true, defaultTimeoutMs: CREATE_TIMEOUT_MS },
+      ),
+    );
+  }
+
+  async pause(id: string, options: CallOptions): Promise<SnapshotInfo> {
+    const { snapshot } = await this.#connection.unary(
+      options,
+      (attempt) => this.#connection.machines.pause({ id }, attempt),
+      { idempotent: true, defaultTimeoutMs: CAPTURE_TIMEOUT_MS },
+    );
+    return fromSnapshotMessage(snapshot);
+  }
+
+  async fork(id: string, options: ForkOptions): Promise<ForkOutcome[]> {
+    const request = {
+      id,
+      count: options.count ?? 1,
+      idempotencyKey: options.idempotencyKey ?? randomKey(),
+      metadata: options.metadata ?? {},
+      envs: options.envs ?? {},
+      ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
+      onTimeout: toTimeoutActionMessage(options.onTimeout),
+    };
+    const { results } = await this.#connection.unary(
+      options,
+      (attempt) => this.#connection.machines.fork(request, attempt),
+      { idempotent: true, defaultTimeoutMs: CAPTURE_TIMEOUT_MS },
+    );
+    return results.map(fromForkResult);
   }
 
   async getInfo<F extends MachineField>(
@@ -111,10 +175,13 @@ export class MachineCalls {
   }
 
   async setTimeout(id: string, options: SetTimeoutOptions): Promise<MachineInfo> {
+    const { idleSeconds, deletePausedAfterSeconds } = options;
     const request = {
       id,
       seconds: options.seconds,
       onTimeout: toTimeoutActionMessage(options.onTimeout),
+      ...(idleSeconds !== undefined && { idleSeconds }),
+      ...(deletePausedAfterSeconds !== undefined && { deletePausedAfterSeconds }),
     };
     const { machine } = await this.#connection.unary(
       options,
@@ -125,13 +192,12 @@ export class MachineCalls {
   }
 }
 
-function fromReceipt(receipt: ReceiptMessage): AdoptionReceipt {
-  return {
-    generation: Number(receipt.generation),
-    clockSkewMs: Number(receipt.clockSkewMs),
-    entropyReseeded: receipt.entropyReseeded,
-    identityRenewed: receipt.identityRenewed,
-  };
+function created(answer: {
+  machine?: MachineMessage | undefined;
+  receipt?: ReceiptMessage | undefined;
+}): CreatedMachine {
+  const { machine, receipt } = answer;
+  return { id: given(machine).id, receipt: receipt && fromReceipt(receipt) };
 }
 
 function given<T>(value: T | undefined): T {

@@ -4,6 +4,7 @@ import {
   type Machine as MachineMessage,
   MachineState as MachineStateMessage,
   TimeoutAction as TimeoutActionMessage,
+  WarmPoolMode as WarmPoolMessage,
 } from "@nullspace/proto";
 
 /**
@@ -22,6 +23,15 @@ export type MachineState =
 
 /** What happens to a machine at its deadline. */
 export type TimeoutAction = "kill" | "pause";
+
+/** Whether a new machine may, must or must not be one that waits in the warm pool. */
+export type WarmPoolMode = "prefer" | "require" | "off";
+
+const WARM_POOL_MESSAGES: Record<WarmPoolMode, WarmPoolMessage> = {
+  prefer: WarmPoolMessage.PREFER,
+  require: WarmPoolMessage.REQUIRE,
+  off: WarmPoolMessage.OFF,
+};
 
 /** A machine's record. */
 export interface MachineInfo {
@@ -47,6 +57,24 @@ export interface MachineInfo {
   endedAt: Date | undefined;
   /** Why the machine failed; undefined otherwise. */
   failure: string | undefined;
+  /** The snapshot it was started from; undefined for a template or a fork. */
+  snapshotId: string | undefined;
+  /** The machine whose memory it goes on from; undefined for one that was started from a template. */
+  parentId: string | undefined;
+  /** Of a paused machine: the snapshot that holds its memory and disk. */
+  pausedSnapshotId: string | undefined;
+  /** Of a paused machine: the machine that goes on from it, while there is one. */
+  resumedAs: string | undefined;
+  /** Traffic to its previews resumes it when it is paused. */
+  autoResume: boolean;
+  /** `onTimeout` also happens after so many seconds without calls and streams; 0 for never. */
+  idleSeconds: number;
+  /** When it is paused it is killed after so many seconds; 0 for never. */
+  deletePausedAfterSeconds: number;
+  /** When a call, a stream or preview traffic last reached it, as far as the server knows. */
+  lastActiveAt: Date | undefined;
+  /** It was waiting in the warm pool when it was asked for. */
+  fromWarmPool: boolean;
 }
 
 /** Name of a part of {@link MachineInfo}. */
@@ -81,6 +109,16 @@ export function toStateMessage(state: MachineState): MachineStateMessage {
   return STATE_MESSAGES[state];
 }
 
+/** A state as the SDK names it. */
+export function fromStateMessage(state: MachineStateMessage): MachineState {
+  return STATES[state];
+}
+
+/** Whether a new machine may come from those that wait, as the protocol names it. */
+export function toWarmPoolMessage(mode: WarmPoolMode | undefined): WarmPoolMessage {
+  return mode === undefined ? WarmPoolMessage.UNSPECIFIED : WARM_POOL_MESSAGES[mode];
+}
+
 /** A timeout action as the protocol names it. */
 export function toTimeoutActionMessage(action: TimeoutAction | undefined): TimeoutActionMessage {
   if (action === undefined) return TimeoutActionMessage.UNSPECIFIED;
@@ -104,6 +142,15 @@ export function fromMachineMessage(machine: MachineMessage): MachineInfo {
     onTimeout: machine.onTimeout === TimeoutActionMessage.PAUSE ? "pause" : "kill",
     endedAt: dateOf(machine.endedAt),
     failure: machine.failure || undefined,
+    snapshotId: machine.snapshotId || undefined,
+    parentId: machine.parentId || undefined,
+    pausedSnapshotId: machine.pausedSnapshotId || undefined,
+    resumedAs: machine.resumedAs || undefined,
+    autoResume: machine.autoResume,
+    idleSeconds: machine.idleSeconds,
+    deletePausedAfterSeconds: machine.deletePausedAfterSeconds,
+    lastActiveAt: dateOf(machine.lastActiveAt),
+    fromWarmPool: machine.fromWarmPool,
   };
 }
 

@@ -1,11 +1,14 @@
+import type { AdoptionReceipt as ReceiptMessage } from "@nullspace/proto";
 import type { CallOptions } from "./call.js";
 import type { BaseCommandOptions } from "./commands/options.js";
-import type { MachineField, MachineState, TimeoutAction } from "./machine-info.js";
+import type { MachineField, MachineState, TimeoutAction, WarmPoolMode } from "./machine-info.js";
 
 /** What {@link Machine.create} takes. */
 export interface CreateOptions extends CallOptions {
-  /** `name` or `name:tag`; `base` when not given. */
+  /** `name` or `name:tag`; `base` when neither this nor `snapshotId` is given. */
   template?: string | undefined;
+  /** A reusable snapshot to start from in place of a template; its sizes are fixed. */
+  snapshotId?: string | undefined;
   /** Virtual processors, 1 to 32; the template's own number when not given. */
   vcpus?: number | undefined;
   /** Memory in MiB, 128 to 65536; the template's own when not given. */
@@ -16,6 +19,14 @@ export interface CreateOptions extends CallOptions {
   timeoutSeconds?: number | undefined;
   /** What happens at the deadline; `"kill"` when not given. */
   onTimeout?: TimeoutAction | undefined;
+  /** Resume the machine by traffic to its previews when it is paused; needs `onTimeout: "pause"`. */
+  autoResume?: boolean | undefined;
+  /** `onTimeout` also happens after so many seconds without calls, streams and preview traffic; 0 for never. */
+  idleSeconds?: number | undefined;
+  /** When paused, kill it after so many seconds; 0, or not given, for never. */
+  deletePausedAfterSeconds?: number | undefined;
+  /** Take a machine that waits in the warm pool; `"prefer"` when not given. */
+  warmPool?: WarmPoolMode | undefined;
   /** Labels of your own, at most 64; {@link Machine.list} filters by them. */
   metadata?: Readonly<Record<string, string>> | undefined;
   /** Environment of every command. */
@@ -64,7 +75,27 @@ export interface SetTimeoutOptions extends CallOptions {
   seconds: number;
   /** What happens then; unchanged when not given. */
   onTimeout?: TimeoutAction | undefined;
+  /** See {@link CreateOptions.idleSeconds}; unchanged when not given. */
+  idleSeconds?: number | undefined;
+  /** See {@link CreateOptions.deletePausedAfterSeconds}; unchanged when not given. */
+  deletePausedAfterSeconds?: number | undefined;
+}
+
+/** What {@link Machine.connect} and {@link Machine.resume} take. */
+export interface ConnectOptions extends CallOptions {
+  /** Seconds until the timeout of a machine that is resumed, none when 0; as long as it had when not given. */
+  timeoutSeconds?: number | undefined;
 }
 
 /** What {@link Machine.runOnce} takes: options of the machine and of the command. */
 export interface RunOnceOptions extends CreateOptions, Omit<BaseCommandOptions, "background"> {}
+
+/** What a machine confirmed, as the SDK tells it. */
+export function fromReceipt(receipt: ReceiptMessage): AdoptionReceipt {
+  return {
+    generation: Number(receipt.generation),
+    clockSkewMs: Number(receipt.clockSkewMs),
+    entropyReseeded: receipt.entropyReseeded,
+    identityRenewed: receipt.identityRenewed,
+  };
+}

@@ -4,14 +4,16 @@ import type { CommandResult } from "./commands/result.js";
 import type { ConnectionOptions } from "./configuration.js";
 import { AgentConnection, type Connection } from "./connection.js";
 import { defaultConnection } from "./default-connection.js";
-import { ConflictError } from "./errors.js";
+import { InternalError } from "./errors.js";
 import { Files } from "./files/files.js";
+import type { Forked, ForkOptions, ForkResult } from "./fork.js";
 import type { TransferUrlOptions, UploadUrlOptions } from "./files/transfer-url.js";
 import { Git } from "./git/git.js";
 import { MachineCalls } from "./machine-calls.js";
 import type { MachineField, MachineInfo } from "./machine-info.js";
 import type {
   AdoptionReceipt,
+  ConnectOptions,
   CreateOptions,
   GetInfoOptions,
   ListOptions,
@@ -19,6 +21,7 @@ import type {
   SetTimeoutOptions,
 } from "./machine-options.js";
 import type { PagePromise } from "./page.js";
+import { type CreateSnapshotOptions, type SnapshotInfo, Snapshots } from "./snapshots.js";
 import { Pty } from "./pty/pty.js";
 
 /**
@@ -38,7 +41,10 @@ import { Pty } from "./pty/pty.js";
  */
 export class Machine implements AsyncDisposable {
   readonly id: string;
-  /** What the machine confirmed when it was created; undefined on a handle from `connect`. */
+  /**
+   * What the machine confirmed when it was created, resumed or forked; undefined on a
+   * handle from `connect` of a machine that ran already.
+   */
   readonly receipt: AdoptionReceipt | undefined;
   /** Runs commands in the machine. */
   readonly commands: Commands;
@@ -49,6 +55,8 @@ export class Machine implements AsyncDisposable {
   /** Terminal sessions. */
   readonly pty: Pty;
   readonly #calls: MachineCalls;
+  readonly #connection: Connection;
+  #paused = false;
 
   /** @internal Use {@link Machine.create} or {@link Machine.connect}. */
   constructor(connection: Connection, id: string, receipt?: AdoptionReceipt) {
@@ -60,6 +68,7 @@ export class Machine implements AsyncDisposable {
     this.git = new Git(agent);
     this.pty = new Pty(agent);
     this.#calls = new MachineCalls(connection);
+    this.#connection = connection;
   }
 
   /**
@@ -81,14 +90,38 @@ export class Machine implements AsyncDisposable {
   }
 
   /**
-   * Gives a handle of a running machine. Disposing the handle kills the machine,
-   * as with `create`; hold it without `using` to let it run on.
+   * Gives a handle of a running machine. A paused one is resumed first, or found
+   * under the id that goes on from it: look at the handle's `id`. Disposing the
+   * handle kills the machine, as with `create`; hold it without `using` to let it run on.
    *
    * @throws NotFoundError `MACHINE_NOT_FOUND`
-   * @throws ConflictError `MACHINE_NOT_RUNNING`, with `details.state`
+   * @throws ConflictError `MACHINE_NOT_RUNNING`, with `details.state`;
+   * `SNAPSHOT_CONSUMED` when what went on from a paused machine has ended
    */
-  static connect(id: string, options: CallOptions & ConnectionOptions = {}): Promise<Machine> {
+  static connect(id: string, options: ConnectOptions & ConnectionOptions = {}): Promise<Machine> {
     return connectMachine(defaultConnection(options), id, options);
+  }
+
+  /**
+   * Starts a new machine, with an id of its own, that goes on where a paused one
+   * stopped: memory, processes, open files. Resuming the same snapshot again gives
+   * the same machine while it runs.
+   *
+   * @param snapshotId What {@link Machine.pause} gave, of kind `pause`
+   * @throws NotFoundError `SNAPSHOT_NOT_FOUND`
+   * @throws ConflictError `SNAPSHOT_CONSUMED` when what went on from it has ended
+   * @throws SnapshotIncompatibleError when this host cannot restore it; it stays as it is
+   * @example
+   * ```ts
+   * const { id } = await machine.pause();
+   * const resumed = await Machine.resume(id);
+   * ```
+   */
+  static resume(
+    snapshotId: string,
+    options: ConnectOptions & ConnectionOptions = {},
+  ): Promise<Machine> {
+    return resumeMachine(defaultConnection(options), snapshotId, options);
   }
 
   /**
@@ -159,6 +192,60 @@ export class Machine implements AsyncDisposable {
     return this.#calls.setTimeout(this.id, options);
   }
 
+  /**
+   * Saves memory and disk and stops the machine; resolves to the snapshot when both
+   * are safe. The machine's id stays: {@link Machine.connect} resumes it. If it
+   * cannot be saved it goes on. Disposing this handle no longer kills what it was of.
+   *
+   * @throws ConflictError `MACHINE_NOT_RUNNING`
+   * @throws InternalError `CAPTURE_FAILED`: the machine goes on as before
+   */
+  async pause(options: CallOptions = {}): Promise<SnapshotInfo> {
+    const snapshot = await this.#calls.pause(this.id, options);
+    this.#paused = true;
+    return snapshot;
+  }
+
+  /** Same as {@link pause}. */
+  hibernate(options: CallOptions = {}): Promise<SnapshotInfo> {
+    return this.pause(options);
+  }
+
+  /**
+   * Saves memory and disk of this machine, which stands still for a moment and goes
+   * on. Any number of machines start from it: `Machine.create({ snapshotId })`.
+   *
+   * @throws ConflictError `MACHINE_NOT_RUNNING`
+   * @throws InternalError `CAPTURE_FAILED`: the machine goes on as before
+   * @example
+   * ```ts
+   * const { id: snapshotId } = await machine.createSnapshot({ name: "ready" });
+   * await using copy = await Machine.create({ snapshotId });
+   * ```
+   */
+  createSnapshot(options: CreateSnapshotOptions = {}): Promise<SnapshotInfo> {
+    return new Snapshots(this.#connection).create(this.id, options);
+  }
+
+  /**
+   * Starts running copies of this instant of the machine, which goes on with its
+   * connections untouched. Without `count`, or with 1, resolves to the child and
+   * throws why there is none; with more, resolves to one result per child.
+   *
+   * @throws ConflictError `MACHINE_NOT_RUNNING`
+   * @throws ResourceExhaustedError when the host has no room
+   * @example
+   * ```ts
+   * const child = await machine.fork();
+   * for (const { machine: one, error } of await machine.fork({ count: 8 })) {
+   *   if (error === undefined) await one.commands.run("./attempt");
+   * }
+   * ```
+   */
+  fork<const N extends number = 1>(options: ForkOptions<N> = {}): Promise<Forked<N>> {
+    return forkMachine(this.#connection, this.id, options);
+  }
+
   /** Reads this machine's record. */
   getInfo<F extends MachineField = MachineField>(
     options: GetInfoOptions<F> = {},
@@ -176,9 +263,9 @@ export class Machine implements AsyncDisposable {
     return (await this.files.downloadUrl(path, options)).url;
   }
 
-  /** Kills the machine. */
+  /** Kills the machine, unless it was paused through this handle: who saves it wants it again. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.kill();
+    if (!this.#paused) await this.kill();
   }
 }
 
@@ -195,18 +282,51 @@ export async function createMachine(
 export async function connectMachine(
   connection: Connection,
   id: string,
-  options: CallOptions,
+  options: ConnectOptions,
 ): Promise<Machine> {
-  const { state, failure } = await new MachineCalls(connection).getInfo(id, {
-    ...options,
-    fields: ["state", "failure"],
-  });
-  if (state === "running") return new Machine(connection, id);
-  throw new ConflictError(`machine ${id} is ${state}`, {
-    reason: "MACHINE_NOT_RUNNING",
-    remedy: failure ?? "Only a running machine can be connected to.",
-    details: { state },
-  });
+  const found = await new MachineCalls(connection).connect(id, options);
+  return new Machine(connection, found.id, found.receipt);
+}
+
+/** @internal {@link Machine.resume} through a given connection. */
+export async function resumeMachine(
+  connection: Connection,
+  snapshotId: string,
+  options: ConnectOptions,
+): Promise<Machine> {
+  const { id, receipt } = await new MachineCalls(connection).resume(snapshotId, options);
+  return new Machine(connection, id, receipt);
+}
+
+/** @internal {@link Machine.fork} through a given connection. */
+export async function forkMachine<N extends number>(
+  connection: Connection,
+  id: string,
+  options: ForkOptions<N>,
+): Promise<Forked<N>> {
+  const results = await forkResults(connection, id, options);
+  // What the type says for N is decided by its value, which only the caller's types know.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+  return ((options.count ?? 1) === 1 ? onlyChild(results) : results) as Forked<N>;
+}
+
+/** @internal One result for each child, whatever their number. */
+export async function forkResults(
+  connection: Connection,
+  id: string,
+  options: ForkOptions,
+): Promise<ForkResult[]> {
+  const outcomes = await new MachineCalls(connection).fork(id, options);
+  return outcomes.map((outcome) =>
+    "error" in outcome
+      ? outcome
+      : { machine: new Machine(connection, outcome.created.id, outcome.created.receipt) },
+  );
+}
+
+function onlyChild([result]: readonly ForkResult[]): Machine {
+  if (result?.machine !== undefined) return result.machine;
+  throw result?.error ?? new InternalError("the server's answer holds no child");
 }
 
 /** @internal {@link Machine.runOnce} through a given connection. */

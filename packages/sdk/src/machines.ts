@@ -1,10 +1,19 @@
 import type { CallOptions } from "./call.js";
 import type { CommandResult } from "./commands/result.js";
 import type { Connection } from "./connection.js";
-import { connectMachine, createMachine, type Machine, runOnce } from "./machine.js";
+import type { ForkOptions, ForkResult } from "./fork.js";
+import {
+  connectMachine,
+  createMachine,
+  forkResults,
+  type Machine,
+  resumeMachine,
+  runOnce,
+} from "./machine.js";
 import { MachineCalls } from "./machine-calls.js";
 import type { MachineField, MachineInfo } from "./machine-info.js";
 import type {
+  ConnectOptions,
   CreateOptions,
   GetInfoOptions,
   ListOptions,
@@ -12,6 +21,7 @@ import type {
   SetTimeoutOptions,
 } from "./machine-options.js";
 import type { PagePromise } from "./page.js";
+import type { SnapshotInfo } from "./snapshots.js";
 
 /** The machines of one account: what the static methods of {@link Machine} do, for this client. */
 export class Machines {
@@ -30,8 +40,23 @@ export class Machines {
   }
 
   /** See {@link Machine.connect}. */
-  connect(id: string, options: CallOptions = {}): Promise<Machine> {
+  connect(id: string, options: ConnectOptions = {}): Promise<Machine> {
     return connectMachine(this.#connection, id, options);
+  }
+
+  /** See {@link Machine.resume}. */
+  resume(snapshotId: string, options: ConnectOptions = {}): Promise<Machine> {
+    return resumeMachine(this.#connection, snapshotId, options);
+  }
+
+  /** See {@link Machine.pause}. */
+  pause(id: string, options: CallOptions = {}): Promise<SnapshotInfo> {
+    return this.#calls.pause(id, options);
+  }
+
+  /** Forks a machine, as {@link Machine.fork} does; one result for each child, also for one. */
+  fork(id: string, options: ForkOptions = {}): Promise<ForkResult[]> {
+    return forkResults(this.#connection, id, options);
   }
 
   /** See {@link Machine.list}. */

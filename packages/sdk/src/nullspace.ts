@@ -1,7 +1,9 @@
 import { type ConnectionOptions, resolveConfiguration } from "./configuration.js";
 import { Connection } from "./connection.js";
+import { Events } from "./events.js";
 import { Keys } from "./keys.js";
 import { Machines } from "./machines.js";
+import { Snapshots } from "./snapshots.js";
 
 /**
  * A client for one server and one key, where the static methods of `Machine`
@@ -18,6 +20,10 @@ export class Nullspace implements AsyncDisposable {
   readonly url: string;
   /** The machines of this account. */
   readonly machines: Machines;
+  /** The snapshots of this account. */
+  readonly snapshots: Snapshots;
+  /** What happened to machines and snapshots of this account. */
+  readonly events: Events;
   /** The API keys of this account. */
   readonly keys: Keys;
   readonly #connection: Connection;
@@ -33,6 +39,8 @@ export class Nullspace implements AsyncDisposable {
     this.url = configuration.url;
     this.#connection = new Connection(configuration);
     this.machines = new Machines(this.#connection);
+    this.snapshots = new Snapshots(this.#connection);
+    this.events = new Events(this.#connection);
     this.keys = new Keys(this.#connection);
   }
 

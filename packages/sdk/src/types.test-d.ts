@@ -4,9 +4,11 @@ import {
   type CommandHandle,
   type CommandResult,
   type ErrorReason,
+  type ForkResult,
   Machine,
   type MachineInfo,
   type Page,
+  type SnapshotInfo,
 } from "./index.js";
 
 declare const machine: Machine;
@@ -31,6 +33,15 @@ expectTypeOf(machine.files.read("f", { format: "stream" })).resolves.toEqualType
   ReadableStream<Uint8Array>
 >();
 
+expectTypeOf(machine.fork()).resolves.toEqualTypeOf<Machine>();
+expectTypeOf(machine.fork({ envs: {} })).resolves.toEqualTypeOf<Machine>();
+expectTypeOf(machine.fork({ count: 1 })).resolves.toEqualTypeOf<Machine>();
+expectTypeOf(machine.fork({ count: 3 })).resolves.toEqualTypeOf<ForkResult[]>();
+declare const count: number;
+expectTypeOf(machine.fork({ count })).resolves.toEqualTypeOf<Machine | ForkResult[]>();
+expectTypeOf(machine.pause()).resolves.toEqualTypeOf<SnapshotInfo>();
+expectTypeOf(Machine.resume("s1")).resolves.toEqualTypeOf<Machine>();
+
 expectTypeOf(Machine.list()).resolves.toEqualTypeOf<Page<MachineInfo>>();
 expectTypeOf(Machine.list({ fields: ["id", "state"] })).resolves.toEqualTypeOf<
   Page<Pick<MachineInfo, "id" | "state">>
@@ -46,5 +57,7 @@ void machine.commands.run("ls", { args: ["-l"], shell: true });
 void Machine.list({ fields: ["size"] });
 // @ts-expect-error: an option that does not exist.
 void Machine.create({ memoryMB: 512 });
+// @ts-expect-error: a mode that does not exist.
+void Machine.create({ warmPool: "always" });
 // @ts-expect-error: seconds are needed.
 void machine.setTimeout({});

@@ -9,6 +9,7 @@ import {
   DEFAULT_PORT,
   defaultMaxMemoryMb,
   LOG_LEVELS,
+  poolEntry,
   wholeNumber,
 } from "./settings.js";
 
@@ -43,6 +44,12 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
       defaultMaxMemoryMb(),
     )
     .option(
+      "--warm-pool <template=n>",
+      "machines that wait, restored, for whoever asks; may be given more than once",
+      poolEntry,
+      new Map<string, number>(),
+    )
+    .option(
       "--keep-days <n>",
       "days that records of ended machines are kept",
       wholeNumber(0, 3650),
@@ -55,6 +62,8 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
   withPlace(program.command("doctor"))
     .description("look at what a server needs of this computer, and say what to do")
     .option("--json", "print the checks as JSON", false)
+    .option("--gc", "look for snapshots that nobody needs instead, and remove them", false)
+    .option("--dry-run", "with --gc: only tell which they are", false)
     .action(async (options: DoctorOptions) => {
       exitCode = await runDoctor(options);
     });

@@ -19,6 +19,7 @@ export interface ServerFlags {
   maxMachines: number;
   maxMemoryMb: number;
   keepDays: number;
+  warmPool: ReadonlyMap<string, number>;
 }
 
 /** Runs a server until the process is told to stop, and gives the exit code. */
@@ -44,7 +45,7 @@ export async function runServer(flags: ServerFlags): Promise<number> {
 }
 
 function serverOptions(flags: ServerFlags, log: Logger): Parameters<typeof startServer>[0] {
-  const { home, host, port, qemu, maxMachines, maxMemoryMb, keepDays } = flags;
+  const { home, host, port, qemu, maxMachines, maxMemoryMb, keepDays, warmPool } = flags;
   return {
     home: resolve(home),
     host,
@@ -54,7 +55,7 @@ function serverOptions(flags: ServerFlags, log: Logger): Parameters<typeof start
     keepEndedMs: keepDays * DAY_MS,
     graceMs: GRACE_MS,
     log,
-    openHost: (path) => QemuHost.open({ home: path, qemu, log }),
+    openHost: (path) => QemuHost.open({ home: path, qemu, warmPool, log }),
   };
 }
 

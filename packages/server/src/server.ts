@@ -23,8 +23,10 @@ import { Listener, type RequestHandler } from "./http/listener.js";
 import { answerText } from "./http/plain-answers.js";
 import { apiOptions } from "./rpc/routes.js";
 import { openDatabase } from "./store/database.js";
+import { SqlEventStore } from "./store/events.js";
 import { SqlKeyStore } from "./store/keys.js";
 import { SqlMachineStore } from "./store/machines.js";
+import { SqlSnapshotStore } from "./store/snapshots.js";
 
 /** What a server needs of the host that runs its machines. */
 export interface Host extends AsyncDisposable {
@@ -93,6 +95,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       hostId: await home.hostId(),
       host: hostClient(host, onDefect),
       machineStore: new SqlMachineStore(database),
+      snapshotStore: new SqlSnapshotStore(database),
+      eventStore: new SqlEventStore(database),
       keyStore: new SqlKeyStore(database),
       capacity: options.capacity,
       keepEndedMs: options.keepEndedMs,
@@ -109,6 +113,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     api: apiOptions({ controlPlane, transferUrls, stopping: stopping.signal, onDefect }),
     proxy: new AgentProxy({
       admit: (authorization, machineId) => admit(controlPlane, authorization, machineId),
+      use: (machineId) => controlPlane.activity.begin(machineId),
       connectAgent: (machineId, signal) => host.connectAgent(machineId, signal),
       stopping: stopping.signal,
       onDefect,
@@ -119,6 +124,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         await controlPlane.machines.getRunning(grant.machineId);
         return grant;
       },
+      use: (machineId) => controlPlane.activity.begin(machineId),
       connectAgent: (machineId, signal) => host.connectAgent(machineId, signal),
       stopping: stopping.signal,
       onDefect,

@@ -27,3 +27,17 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
     throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
   };
 }
+
+const MAX_POOL = 100;
+
+/** Reads "template=n" from the command line, beside those given before. */
+export function poolEntry(
+  text: string,
+  former: ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  const [, entry, count] = /^([^=]+)=(\d{1,3})$/.exec(text) ?? [];
+  if (entry !== undefined && Number(count) <= MAX_POOL) {
+    return new Map([...former, [entry, Number(count)]]);
+  }
+  throw new InvalidArgumentError(`Give a template and a number up to ${MAX_POOL}, as in base=2.`);
+}

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { MachineState } from "@nullspace/proto";
+import { MachineState, SnapshotKind } from "@nullspace/proto";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { FakeServer } from "../../sdk/src/testing/fake-server.js";
@@ -87,6 +87,26 @@ describe.skipIf(!existsSync(CHROMIUM)).each(SCREENS)("on a $name screen", (scree
     await page.getByRole("button", { name: "Kill" }).first().click();
     await page.getByRole("button", { name: "Keep it" }).waitFor();
     expect(await whatSticksOut("kill")).toEqual([]);
+  });
+
+  test("snapshots and events fit", async () => {
+    const { machines } = server;
+    const long = { name: "a name that goes on ".repeat(6), note: "x".repeat(120) };
+    let snapshotId = "";
+    for (let depth = 0; depth < 7; depth++) {
+      const id = `m${depth}x2kq4vw7c1t8zr3b5n`;
+      const machine = machines.add({ id, snapshotId, metadata: long });
+      snapshotId = machines.snapshots.add(machine, SnapshotKind.REUSABLE).id;
+      machines.snapshots.find(snapshotId).name = long.name;
+    }
+    machines.add({ state: MachineState.FAILED, failure: "y".repeat(300) });
+    await signIn();
+    await page.getByRole("link", { name: "Snapshots" }).click();
+    await page.getByRole("row", { name: snapshotId }).waitFor();
+    expect(await whatSticksOut("snapshots")).toEqual([]);
+    await page.getByRole("link", { name: "Events" }).click();
+    await page.getByRole("listitem").first().waitFor();
+    expect(await whatSticksOut("events")).toEqual([]);
   });
 });
 

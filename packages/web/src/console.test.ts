@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { ErrorReason, MachineState } from "@nullspace/proto";
+import { ErrorReason, MachineState, SnapshotKind } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -110,6 +110,70 @@ describe.skipIf(!existsSync(CHROMIUM))("the console in a browser", () => {
     await page.getByRole("button", { name: "Kill it" }).click();
     await row.waitFor({ state: "detached" });
     expect(await page.getByRole("dialog").isVisible()).toBe(false);
+    expect(complaints).toEqual([]);
+  });
+
+  test("pauses, resumes, forks and saves a machine", async () => {
+    await signIn();
+    const machine = server.machines.add();
+    const row = page.getByRole("row", { name: machine.id }).first();
+    await row.getByRole("button", { name: "Fork" }).click();
+    await page.getByRole("row", { name: "m0002" }).getByText("running").waitFor();
+    await row.getByRole("button", { name: "Snapshot" }).click();
+    await row.getByText("Saved as s0001").waitFor();
+    await row.getByRole("button", { name: "Pause" }).click();
+    await row.getByText("paused", { exact: true }).waitFor();
+    await row.getByRole("button", { name: "Resume" }).click();
+    await row.getByText("goes on as m0003").waitFor();
+    expect(await row.getByRole("button", { name: "Resume" }).count()).toBe(0);
+
+    const child = page.getByRole("row", { name: "m0002" });
+    server.machines.childFailure = new Fault(ErrorReason.CAPACITY_EXCEEDED, "the host is full");
+    await child.getByRole("button", { name: "Fork" }).click();
+    await child.getByRole("alert").getByText("the host is full").waitFor();
+    expect(complaints).toEqual([]);
+  });
+
+  test("shows snapshots by lineage, starts from them and deletes them", async () => {
+    const machine = server.machines.add();
+    const { snapshots } = server.machines;
+    const parent = snapshots.add(machine, SnapshotKind.REUSABLE);
+    const child = server.machines.add({ snapshotId: parent.id });
+    const grandchild = snapshots.add(child, SnapshotKind.REUSABLE);
+    await signIn();
+    await page.getByRole("link", { name: "Snapshots" }).click();
+    await page.getByRole("heading", { name: /^Snapshots/ }).waitFor();
+    const ids = page.getByRole("rowheader").locator(".id");
+    await expect.poll(() => ids.allTextContents()).toEqual([parent.id, grandchild.id]);
+    const row = page.getByRole("row", { name: grandchild.id });
+    await row.getByText("└").waitFor();
+    await row.getByText("16.2 MiB").waitFor();
+    await row.getByRole("button", { name: "Start" }).click();
+    await expect.poll(() => server.machines.all[0]?.snapshotId).toBe(grandchild.id);
+
+    page.once("dialog", (dialog) => void dialog.accept());
+    await row.getByRole("button", { name: "Delete" }).click();
+    await row.waitFor({ state: "detached" });
+    const paused = server.machines.pause({ id: machine.id });
+    const pause = page.getByRole("row", { name: paused.snapshot.id });
+    await pause.getByText("paused machine").waitFor();
+    await pause.getByRole("button", { name: "Resume" }).click();
+    await expect.poll(() => machine.resumedAs).not.toBe("");
+    expect(complaints).toEqual([]);
+  });
+
+  test("follows events, also after the connection was lost", async () => {
+    const machine = server.machines.add();
+    await signIn();
+    await page.getByRole("link", { name: "Events" }).click();
+    const items = page.getByRole("listitem");
+    await items.getByText(machine.id).first().waitFor();
+    await page.getByText("Live").waitFor();
+    server.dropConnections();
+    server.machines.pause({ id: machine.id });
+    await items.first().getByText("paused").waitFor();
+    await items.getByText(`snapshot taken ${machine.pausedSnapshotId}`).waitFor();
+    expect(await items.count()).toBe(3);
     expect(complaints).toEqual([]);
   });
 

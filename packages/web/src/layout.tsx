@@ -1,6 +1,6 @@
 import { TransportProvider } from "@connectrpc/connect-query";
 import { useQueryClient } from "@tanstack/react-query";
-import { Outlet, useNavigate } from "@tanstack/react-router";
+import { Link, Outlet, useNavigate } from "@tanstack/react-router";
 import { useCallback, useMemo } from "react";
 import { Logo } from "./logo";
 import { SignOutContext } from "./session/sign-out";
@@ -26,6 +26,11 @@ export function Layout() {
             <Logo size={24} />
             <span>Nullspace</span>
           </div>
+          <nav aria-label="Pages">
+            <Link to="/">Machines</Link>
+            <Link to="/snapshots">Snapshots</Link>
+            <Link to="/events">Events</Link>
+          </nav>
           <button type="button" className="plain" onClick={signOut}>
             Sign out
           </button>

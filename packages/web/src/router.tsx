@@ -5,11 +5,13 @@ import {
   Outlet,
   redirect,
 } from "@tanstack/react-router";
+import { EventsPage } from "./events/events-page";
 import { Layout } from "./layout";
 import { MachinesPage } from "./machines/machines-page";
 import { NotFound } from "./not-found";
 import { LoginPage } from "./session/login-page";
 import { readKey } from "./session/session";
+import { SnapshotsPage } from "./snapshots/snapshots-page";
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: NotFound });
 
@@ -31,8 +33,20 @@ const machines = createRoute({
   component: MachinesPage,
 });
 
+const snapshots = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/snapshots",
+  component: SnapshotsPage,
+});
+
+const events = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/events",
+  component: EventsPage,
+});
+
 export const router = createRouter({
-  routeTree: root.addChildren([login, signedIn.addChildren([machines])]),
+  routeTree: root.addChildren([login, signedIn.addChildren([machines, snapshots, events])]),
   basepath: "/console",
 });
 

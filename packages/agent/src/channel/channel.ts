@@ -28,6 +28,10 @@ export class Channel {
   /** The host's nonce as far as it has arrived; only between a key and a session. */
   #nonce: Buffer | undefined;
   #session: SessionStream | undefined;
+  /** Began the session there is, or the last one. */
+  #sessionNonce: Buffer = Buffer.alloc(0);
+  /** A key that counts once the session of a nonce has begun. */
+  #next: { nonce: Buffer; key: Uint8Array } | undefined;
 
   constructor({ port, key, onSession }: ChannelOptions) {
     this.#port = port;
@@ -39,6 +43,21 @@ export class Channel {
   /** Sets the key that begins the next session. The one there is goes on. */
   setKey(key: Uint8Array): void {
     this.#scanner = new KeyScanner(key);
+  }
+
+  /**
+   * As {@link setKey}, once the session of a nonce has begun: the host that makes the key
+   * known opens that session by the former one, and either may get here first.
+   */
+  setKeyWithin(nonce: Buffer, key: Uint8Array): void {
+    this.#next = { nonce, key };
+    this.#applyNext();
+  }
+
+  #applyNext(): void {
+    if (this.#next?.nonce.equals(this.#sessionNonce) !== true) return;
+    this.setKey(this.#next.key);
+    this.#next = undefined;
   }
 
   /** Serves one host after the other until the signal aborts. Rejects only when the port itself fails. */
@@ -100,6 +119,8 @@ export class Channel {
     this.#writer.restart(nonce);
     const session = new SessionStream(this.#writer);
     this.#session = session;
+    this.#sessionNonce = Buffer.from(nonce);
+    this.#applyNext();
     this.#onSession(session);
     return first.length > 0 ? session.deliver(first) : undefined;
   }

@@ -1,10 +1,8 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { fromJsonString } from "@bufbuild/protobuf";
-import { AdoptRequestSchema } from "@nullspace/proto/agent";
+import type { KeptAdoption } from "@nullspace/proto/adoption";
 import { BOOT_CHANNEL_KEY } from "@nullspace/proto/channel";
-import type { GuestHelper } from "../helper/guest-helper.js";
-import { replaceFiles, writeFiles } from "./file-text.js";
+import { type GuestHelper, HelperError } from "../helper/guest-helper.js";
 
 /** What the host has told about the machine that this guest is. */
 export interface MachineState {
@@ -26,7 +24,10 @@ const FIRST: MachineState = {
   generation: 0n,
 };
 
-/** The machine's state, kept in files so that an agent that is restarted knows it again. */
+const MACHINE = "machine.json";
+const CHANNEL_KEY = "channel.key";
+
+/** The machine's state, kept in files so that an agent that is restarted knows it again. The helper writes them. */
 export class StateStore {
   readonly #folder: string;
   #machine: MachineState;
@@ -37,10 +38,8 @@ export class StateStore {
     this.#folder = folder;
     // Users may read the generation in it; the files that are none of their business are 0600.
     mkdirSync(folder, { recursive: true, mode: 0o755 });
-    const key = readIfThere(join(folder, "channel.key"));
-    this.#channelKey = key === undefined ? BOOT_CHANNEL_KEY : Buffer.from(key, "hex");
-    const kept = readIfThere(join(folder, "machine.json"));
-    this.#machine = kept === undefined ? FIRST : parse(kept);
+    this.#channelKey = this.#readKey();
+    this.#machine = this.#readMachine(FIRST).machine;
   }
 
   get machine(): MachineState {
@@ -52,37 +51,77 @@ export class StateStore {
   }
 
   /**
-   * Notes which machine this is and what its channel listens for.
+   * Takes over what an adoption has written.
    *
+   * @returns whether the guest has become another machine.
    * @throws HelperError
    */
-  async set(helper: GuestHelper, machine: MachineState, channelKey: Uint8Array): Promise<void> {
-    const kept = { ...machine, generation: String(machine.generation) };
-    const generation = `${machine.generation}\n`;
+  async reload(helper: GuestHelper): Promise<boolean> {
+    const former = this.#machine;
+    const { machine, isMerged } = this.#readMachine(former);
+    this.#machine = machine;
+    this.#channelKey = this.#readKey();
+    // What it was merged with is in memory only.
+    if (isMerged) await this.#write(helper, MACHINE, JSON.stringify(keep(machine)));
+    return machine.machineId !== former.machineId;
+  }
+
+  /** Makes the machine what it was before. */
+  async restore(helper: GuestHelper, machine: MachineState, channelKey: Uint8Array): Promise<void> {
+    const isFirst = machine.machineId === "";
     await Promise.all([
-      replaceFiles(helper, [
-        { path: this.#path("machine.json"), text: JSON.stringify(kept), mode: 0o600 },
-        {
-          path: this.#path("channel.key"),
-          text: Buffer.from(channelKey).toString("hex"),
-          mode: 0o600,
-        },
-      ]),
-      // Not replaced: programs of the guest watch this file to learn that they were restored.
-      writeFiles(helper, [{ path: this.#path("generation"), text: generation, mode: 0o644 }]),
+      isFirst
+        ? this.#remove(helper, MACHINE)
+        : this.#write(helper, MACHINE, JSON.stringify(keep(machine))),
+      isFirst
+        ? this.#remove(helper, CHANNEL_KEY)
+        : this.#write(helper, CHANNEL_KEY, Buffer.from(channelKey).toString("hex")),
     ]);
     this.#machine = machine;
     this.#channelKey = channelKey;
   }
 
-  /** Makes the machine one that was never adopted. */
-  async forget(helper: GuestHelper): Promise<void> {
-    await this.set(helper, FIRST, BOOT_CHANNEL_KEY);
+  async #write(helper: GuestHelper, name: string, text: string): Promise<void> {
+    await helper.request("replace", this.#path(name), text);
+  }
+
+  async #remove(helper: GuestHelper, name: string): Promise<void> {
+    try {
+      await helper.request("remove", this.#path(name));
+    } catch (error) {
+      if (!(error instanceof HelperError)) throw error;
+    }
+  }
+
+  #readKey(): Uint8Array {
+    const key = readIfThere(this.#path(CHANNEL_KEY));
+    return key === undefined ? BOOT_CHANNEL_KEY : Buffer.from(key, "hex");
+  }
+
+  #readMachine(former: MachineState): { machine: MachineState; isMerged: boolean } {
+    const text = readIfThere(this.#path(MACHINE));
+    if (text === undefined) return { machine: FIRST, isMerged: false };
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- The helper has written what the host sent.
+    const kept = JSON.parse(text) as KeptAdoption;
+    const { machineId, hostname, envs, keepEnvironment } = kept;
+    const machine = {
+      machineId,
+      hostname,
+      envs: keepEnvironment ? { ...former.envs, ...envs } : envs,
+      cwd: kept.cwd || former.cwd,
+      generation: BigInt(kept.generation),
+    };
+    return { machine, isMerged: keepEnvironment || kept.cwd === "" };
   }
 
   #path(name: string): string {
     return join(this.#folder, name);
   }
+}
+
+function keep({ machineId, hostname, envs, cwd, generation }: MachineState): KeptAdoption {
+  const kept = { machineId, hostname, envs: { ...envs }, cwd, keepEnvironment: false };
+  return { ...kept, generation: String(generation) };
 }
 
 function readIfThere(path: string): string | undefined {
@@ -92,10 +131,4 @@ function readIfThere(path: string): string | undefined {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;
   }
-}
-
-/** What is kept has the form of the Protobuf JSON of the request that brought it. */
-function parse(json: string): MachineState {
-  const { machineId, hostname, envs, cwd, generation } = fromJsonString(AdoptRequestSchema, json);
-  return { machineId, hostname, envs, cwd, generation };
 }

@@ -23,7 +23,8 @@ afterEach(() => rm(folder, { recursive: true }));
 const open = (isTest = true) =>
   GuestHelper.open({
     program: helperProgram(),
-    socketPath: join(folder, "helper.sock"),
+    stateFolder: folder,
+    root: folder,
     test: isTest,
   });
 

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import { helperFrame } from "@nullspace/proto/adoption";
 import { connectHelper, type HelperLaunch } from "./launch.js";
 
 /**
@@ -60,6 +61,7 @@ export class GuestHelper implements AsyncDisposable {
   /** Exits nobody has listened to yet. */
   readonly #exits = new Map<number, ExitStatus>();
   #pid = 0;
+  #onAdopted: ((nonce: string) => void) | undefined;
   #listener: ExitListener | undefined;
   #sequence = 0;
   #partial = "";
@@ -106,6 +108,14 @@ export class GuestHelper implements AsyncDisposable {
   }
 
   /**
+   * Calls back when the host has had the guest adopted, with the nonce of its session in
+   * hexadecimal. The host waits for the verb "applied".
+   */
+  onAdopted(listener: (nonce: string) => void): void {
+    this.#onAdopted = listener;
+  }
+
+  /**
    * Does one verb; `native/guest-helper.c` says which there are.
    *
    * @returns the values that the helper answers with.
@@ -113,11 +123,7 @@ export class GuestHelper implements AsyncDisposable {
    */
   request(verb: string, ...fields: string[]): Promise<string[]> {
     const sequence = String(++this.#sequence);
-    const payload = `${[sequence, verb, ...fields].join("\0")}\0`;
-    const length = Buffer.byteLength(payload);
-    const frame = Buffer.allocUnsafe(4 + length);
-    frame.writeUInt32LE(length, 0);
-    frame.write(payload, 4);
+    const frame = helperFrame([sequence, verb, ...fields]);
     return new Promise((resolve, reject) => {
       if (this.#socket.destroyed) return reject(new Error("the guest helper has ended"));
       this.#replies.set(sequence, { resolve, reject });
@@ -153,6 +159,9 @@ export class GuestHelper implements AsyncDisposable {
         else this.#listener(pid, { code, signal });
         return undefined;
       }
+      case "adopted":
+        this.#onAdopted?.(values[0] ?? "");
+        return undefined;
       case "ready":
         this.#pid = Number(values[0]);
         return undefined;

@@ -1,26 +1,18 @@
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { adoptionArguments } from "@nullspace/proto/adoption";
 import { CHANNEL_KEY_BYTES } from "@nullspace/proto/channel";
 import { ErrorReason } from "@nullspace/proto";
 import type { AdoptRequest } from "@nullspace/proto/agent";
 import { Fault } from "@nullspace/proto/fault";
 import type { StateStore } from "../guest/state.js";
-import { writeFiles } from "../guest/file-text.js";
 import type { GuestHelper } from "../helper/guest-helper.js";
-import type { GuestIdentity } from "./guest-identity.js";
 
-const BOOT_ID = "/proc/sys/kernel/random/boot_id";
 const LEAST_ENTROPY = 32;
 const HOSTNAME = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/i;
 
 /** What a guest is made of that an adoption changes. */
 export interface Guest {
   helper: GuestHelper;
-  identity: GuestIdentity;
   state: StateStore;
-  /** Where the boot id of each generation is written. */
-  bootIdFile: string;
-  /** The disk that holds the root file system. */
-  rootDisk: string;
 }
 
 /** What an adoption did, in facts. */
@@ -38,11 +30,12 @@ export interface Adoption {
  * @throws Fault ADOPTION_FAILED that names the step, INVALID_ARGUMENT.
  */
 export async function adopt(guest: Guest, request: AdoptRequest): Promise<Adoption> {
-  const { state } = guest;
-  const time = validate(request);
-  const machineChanged = request.machineId !== state.machine.machineId;
+  validate(request);
+  const { helper, state } = guest;
   try {
-    await askHelper(guest, request, time, machineChanged);
+    await helper.request("adopt", ...adoptionArguments(request));
+    const machineChanged = await state.reload(helper);
+    return { entropyReseeded: true, identityRenewed: true, machineChanged };
   } catch (cause) {
     const what = cause instanceof Error ? cause.message : String(cause);
     throw new Fault(
@@ -51,50 +44,9 @@ export async function adopt(guest: Guest, request: AdoptRequest): Promise<Adopti
       { remedy: "Throw this machine away and create another.", cause },
     );
   }
-  const identityRenewed = guest.identity.matches(request.machineId, request.hostname);
-  return { entropyReseeded: true, identityRenewed, machineChanged };
 }
 
-/**
- * All of it by the helper, and asked for at once: it does each thing in a few system calls,
- * where Node would first have to run through a lot of code that a restored guest has not run yet.
- * The clock comes first: each moment makes the host's older.
- */
-async function askHelper(
-  guest: Guest,
-  request: AdoptRequest,
-  time: Timestamp,
-  machineChanged: boolean,
-): Promise<void> {
-  const { helper, identity, state, bootIdFile, rootDisk } = guest;
-  const { machineId, hostname, envs, cwd, generation, channelKey } = request;
-  const isFirst = state.machine.machineId === "";
-  const bootId = {
-    path: bootIdFile,
-    text: `${identity.bootId(machineId, generation)}\n`,
-    mode: 0o444,
-  };
-  const machine = { machineId, hostname, envs, cwd: cwd || state.machine.cwd, generation };
-  await Promise.all([
-    helper.request("set-time", String(time.seconds), String(time.nanos)),
-    helper.request("reseed", Buffer.from(request.entropy).toString("hex")),
-    ...(machineChanged ? [identity.renew(helper, machineId, hostname)] : []),
-    writeFiles(helper, [bootId]),
-    // The kernel keeps one boot id per memory image and lets nobody set it, so a file stands before it.
-    ...(isFirst ? [helper.request("bind", bootIdFile, BOOT_ID)] : []),
-    state.set(helper, machine, channelKey),
-    ...(request.growRoot ? [helper.request("grow", rootDisk, "/")] : []),
-  ]);
-}
-
-function validate({
-  time,
-  entropy,
-  channelKey,
-  hostname,
-  machineId,
-  cwd,
-}: AdoptRequest): Timestamp {
+function validate({ time, entropy, channelKey, hostname, machineId, cwd }: AdoptRequest): void {
   if (time === undefined) throw invalid("time", "is missing");
   if (machineId === "") throw invalid("machine_id", "is empty");
   if (!HOSTNAME.test(hostname)) throw invalid("hostname", "is not one label of a host name");
@@ -104,7 +56,6 @@ function validate({
     throw invalid("channel_key", `has not ${CHANNEL_KEY_BYTES} bytes`);
   }
   if (cwd !== "" && !cwd.startsWith("/")) throw invalid("cwd", "is not absolute");
-  return time;
 }
 
 function invalid(field: string, what: string): Fault {

@@ -6,19 +6,24 @@ import { AGENT_VERSION } from "../version.js";
 import { adopt, type Guest } from "./adopt.js";
 import { usage } from "./usage.js";
 
+const BOOT_ID = "/proc/sys/kernel/random/boot_id";
+
 export interface SystemServiceOptions {
   guest: Guest;
   /** Takes the key that begins the channel's next session. */
   setChannelKey: (key: Uint8Array) => void;
   /** Makes SSH host keys for a machine that has just got its identity. Does not wait for them. */
   makeHostKeys: () => void;
+  /** Where the boot id of each generation is written. */
+  bootIdFile: string;
   /** Runs the agent's own code until it is compiled. */
   warmUp: () => Promise<void>;
 }
 
 /** Serves the machine as a whole, to the host. */
 export function systemService(options: SystemServiceOptions): ServiceImpl<typeof SystemService> {
-  const { guest, setChannelKey, makeHostKeys, warmUp } = options;
+  const { guest, setChannelKey, makeHostKeys, bootIdFile, warmUp } = options;
+  let isBound = false;
   const kernel = readFileSync("/proc/sys/kernel/osrelease", "utf8").trim();
   return {
     ping() {
@@ -34,6 +39,9 @@ export function systemService(options: SystemServiceOptions): ServiceImpl<typeof
 
     async prepareCapture() {
       await warmUp();
+      // The kernel keeps one boot id per memory image and lets nobody set it, so a file stands before it.
+      if (!isBound) await guest.helper.request("bind", bootIdFile, BOOT_ID);
+      isBound = true;
       await guest.helper.request("sync");
       return {};
     },

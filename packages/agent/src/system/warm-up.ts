@@ -78,6 +78,7 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
 /** A restored guest is adopted before anything else: that is the way to every first command. */
 async function rehearseAdoptions(guest: Guest): Promise<void> {
   const { helper, state } = guest;
+  const { machine, channelKey } = state;
   for (let round = 0; round < ROUNDS; round++) {
     const machineId = `rehearsal-${round}`;
     const request = create(AdoptRequestSchema, {
@@ -85,9 +86,9 @@ async function rehearseAdoptions(guest: Guest): Promise<void> {
       hostname: machineId,
       time: timestampNow(),
       entropy: randomBytes(32),
-      channelKey: state.channelKey,
+      channelKey,
     });
     await adopt(guest, request);
   }
-  await state.forget(helper);
+  await state.restore(helper, machine, channelKey);
 }

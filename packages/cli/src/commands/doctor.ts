@@ -9,6 +9,8 @@ import { print, printJson, styled } from "../terminal.js";
 /** Options of `nullspace doctor`. */
 export interface DoctorFlags extends CommonOptions {
   home?: string;
+  gc?: boolean;
+  dryRun?: boolean;
 }
 
 /** How long the server may take to answer, in milliseconds. */
@@ -32,6 +34,8 @@ export async function doctor(flags: DoctorFlags): Promise<number> {
     "doctor",
     ...(flags.home === undefined ? [] : ["--home", flags.home]),
     ...(flags.json ? ["--json"] : []),
+    ...(flags.gc === true ? ["--gc"] : []),
+    ...(flags.dryRun === true ? ["--dry-run"] : []),
   ];
   const host = spawn(process.execPath, [serverProgram(), ...args], {
     stdio: ["ignore", flags.json ? "pipe" : "inherit", "inherit"],
@@ -39,6 +43,10 @@ export async function doctor(flags: DoctorFlags): Promise<number> {
   let report = "";
   host.stdout?.setEncoding("utf8").on("data", (text: string) => (report += text));
   await once(host, "close");
+  if (flags.gc === true) {
+    print(report);
+    return host.exitCode ?? 1;
+  }
   const api = await checkApi(flags);
   if (flags.json) printJson({ host: parseReport(report), api });
   else print(`${api.ok ? styled("green", "✓") : styled("yellow", "!")} API  ${api.message}\n`);

@@ -2,8 +2,16 @@ import type { FileInfo, Files } from "@nullspace/sdk";
 import { openClient } from "../client.js";
 import type { CommonOptions } from "../options.js";
 import { writeOut } from "../pass-through.js";
-import { size } from "../progress-bar.js";
-import { fields, hint, print, printJson, shown, styled, table } from "../terminal.js";
+import {
+  bytes as size,
+  fields,
+  hint,
+  print,
+  printJson,
+  shown,
+  styled,
+  table,
+} from "../terminal.js";
 
 /** Does something with a machine's files. */
 export async function withFiles<T>(

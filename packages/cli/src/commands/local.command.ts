@@ -30,6 +30,8 @@ export function addLocalCommands(program: Command): void {
 
   withCommonOptions(program.command("doctor"))
     .description("check this computer, its server and your key, and say what to do")
+    .option("--gc", "look for snapshots that nobody needs instead, and remove them")
+    .option("--dry-run", "with --gc: only tell which they are")
     .option("--home <folder>", "where the server keeps what it has")
     .action(async (options: DoctorFlags) => {
       process.exitCode = await (await import("./doctor.js")).doctor(options);

@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import type { CreateFlags, ListFlags, TimeoutFlags } from "./machine.js";
+import type { ForkFlags, ResumeFlags, SnapshotFlags } from "./time-travel.js";
 import {
   type CommonOptions,
   collectPair,
@@ -24,16 +25,27 @@ export function addMachineCommands(program: Command): void {
   const machine = program
     .command("machine")
     .alias("machines")
-    .description("create, list and kill machines");
+    .description("create, list, save, copy and kill machines");
 
   withCommonOptions(machine.command("create"))
     .description("start a machine and print its id")
-    .option("-t, --template <name[:tag]>", "template to start from", "base")
+    .option("-t, --template <name[:tag]>", "template to start from (default: base)")
+    .option("--snapshot <snapshot>", "start from this snapshot instead; its size is fixed")
     .option("--vcpus <count>", "virtual processors", wholeNumber)
     .option("--memory-mb <MiB>", "memory", wholeNumber)
     .option("--disk-mb <MiB>", "root disk", wholeNumber)
     .option("--timeout <time>", "time until it is killed, as 90s, 15m or 2h; 0 for never", seconds)
-    .addOption(new Option("--on-timeout <action>", "what happens then").choices(["kill", "pause"]))
+    .addOption(onTimeout())
+    .option("--auto-resume", "when paused, resume by traffic to previews; needs --on-timeout pause")
+    .option("--idle <time>", "the same happens after so long without use; 0 for never", seconds)
+    .option("--delete-paused-after <time>", "when paused for so long, kill; 0 for never", seconds)
+    .addOption(
+      new Option("--warm-pool <mode>", "take a machine that waits").choices([
+        "prefer",
+        "require",
+        "off",
+      ]),
+    )
     .option("-m, --metadata <name=value>", "label; may be given several times", collectPair)
     .option("-e, --env <name=value>", "environment of every command; several times", collectPair)
     .option("--cwd <path>", "default working directory")
@@ -77,12 +89,61 @@ Examples:
       (await import("./machine.js")).killMachines(ids, options),
     );
 
+  addTimeTravelCommands(machine);
+
   withCommonOptions(machine.command("timeout"))
     .description("set a machine's deadline, counted from now")
     .argument("<machine>", "id of the machine")
     .argument("<time>", "such as 90s, 15m or 2h; 0 for never", seconds)
-    .addOption(new Option("--on-timeout <action>", "what happens then").choices(["kill", "pause"]))
+    .addOption(onTimeout())
+    .option("--idle <time>", "the same happens after so long without use; 0 for never", seconds)
+    .option("--delete-paused-after <time>", "when paused for so long, kill; 0 for never", seconds)
     .action(async (id: string, time: number, options: TimeoutFlags) =>
       (await import("./machine.js")).setMachineTimeout(id, time, options),
     );
+}
+
+function addTimeTravelCommands(machine: Command): void {
+  withCommonOptions(machine.command("pause"))
+    .alias("hibernate")
+    .description("save memory and disk, stop the machine and print the snapshot's id")
+    .argument("<machine>", "id of the machine")
+    .action(async (id: string, options: CommonOptions) =>
+      (await import("./time-travel.js")).pauseMachine(id, options),
+    );
+
+  withCommonOptions(machine.command("resume"))
+    .description("go on with a paused machine and print the new one's id")
+    .argument("<machine>", "id of the paused machine, or of its snapshot")
+    .option("--timeout <time>", "as 90s, 15m or 2h; 0 for never; as before when left out", seconds)
+    .action(async (id: string, options: ResumeFlags) =>
+      (await import("./time-travel.js")).resumeMachine(id, options),
+    );
+
+  withCommonOptions(machine.command("fork"))
+    .description("start running copies of a running machine and print their ids")
+    .argument("<machine>", "id of the machine")
+    .option("-n, --count <count>", "copies, 1 to 100", wholeNumber)
+    .option("-m, --metadata <name=value>", "label of the copies; several times", collectPair)
+    .option("-e, --env <name=value>", "added to the environment; several times", collectPair)
+    .option("--timeout <time>", "of the copies, as 90s, 15m or 2h; 0 for never", seconds)
+    .addOption(onTimeout())
+    .option("--idempotency-key <key>", "the same key makes the same copies")
+    .action(async (id: string, options: ForkFlags) =>
+      (await import("./time-travel.js")).forkMachine(id, options),
+    );
+
+  withCommonOptions(machine.command("snapshot"))
+    .description("save a running machine, which goes on, and print the snapshot's id")
+    .argument("<machine>", "id of the machine")
+    .option("--name <name>", "name of the snapshot")
+    .option("-m, --metadata <name=value>", "label; may be given several times", collectPair)
+    .option("--idempotency-key <key>", "the same key makes the same snapshot")
+    .action(async (id: string, options: SnapshotFlags) =>
+      (await import("./time-travel.js")).snapshotMachine(id, options),
+    );
+}
+
+function onTimeout(): Option {
+  return new Option("--on-timeout <action>", "what happens then").choices(["kill", "pause"]);
 }

@@ -1,4 +1,4 @@
-import type { MachineInfo, MachineState, TimeoutAction } from "@nullspace/sdk";
+import type { MachineInfo, MachineState, TimeoutAction, WarmPoolMode } from "@nullspace/sdk";
 import { openClient } from "../client.js";
 import type { CommonOptions } from "../options.js";
 import { withProgress } from "../progress.js";
@@ -17,11 +17,16 @@ import {
 /** Options of `nullspace machine create`. */
 export interface CreateFlags extends CommonOptions {
   template?: string;
+  snapshot?: string;
   vcpus?: number;
   memoryMb?: number;
   diskMb?: number;
   timeout?: number;
   onTimeout?: TimeoutAction;
+  autoResume?: boolean;
+  idle?: number;
+  deletePausedAfter?: number;
+  warmPool?: WarmPoolMode;
   metadata?: Record<string, string>;
   env?: Record<string, string>;
   cwd?: string;
@@ -32,8 +37,25 @@ export interface CreateFlags extends CommonOptions {
 export async function createMachine(flags: CreateFlags): Promise<void> {
   await using client = await openClient(flags);
   const started = performance.now();
-  const { timeout: timeoutSeconds, env: envs, url: _url, apiKey: _key, json, ...rest } = flags;
-  const creating = client.machines.create({ ...rest, timeoutSeconds, envs });
+  const { template, vcpus, memoryMb, diskMb, onTimeout, autoResume, warmPool, json } = flags;
+  const { metadata, cwd, idempotencyKey } = flags;
+  const creating = client.machines.create({
+    template,
+    snapshotId: flags.snapshot,
+    vcpus,
+    memoryMb,
+    diskMb,
+    timeoutSeconds: flags.timeout,
+    onTimeout,
+    autoResume,
+    idleSeconds: flags.idle,
+    deletePausedAfterSeconds: flags.deletePausedAfter,
+    warmPool,
+    metadata,
+    envs: flags.env,
+    cwd,
+    idempotencyKey,
+  });
   const machine = await withProgress("starting a machine", creating);
   if (json) {
     const info = await machine.getInfo();
@@ -91,6 +113,11 @@ export async function getMachine(id: string, flags: CommonOptions): Promise<void
       ["created", info.createdAt.toISOString()],
       ["ended", info.endedAt?.toISOString()],
       ["timeout", timeoutOf(info)],
+      ["idle timeout", info.idleSeconds > 0 ? duration(info.idleSeconds * 1000) : undefined],
+      ["from snapshot", info.snapshotId],
+      ["from machine", info.parentId],
+      ["paused into", info.pausedSnapshotId],
+      ["goes on as", info.resumedAs],
       ["metadata", metadataOf(info)],
     ]),
   );
@@ -112,6 +139,8 @@ export async function killMachines(ids: string[], flags: CommonOptions): Promise
 /** Options of `nullspace machine timeout`. */
 export interface TimeoutFlags extends CommonOptions {
   onTimeout?: TimeoutAction;
+  idle?: number;
+  deletePausedAfter?: number;
 }
 
 /** `nullspace machine timeout` */
@@ -121,7 +150,12 @@ export async function setMachineTimeout(
   flags: TimeoutFlags,
 ): Promise<void> {
   await using client = await openClient(flags);
-  const info = await client.machines.setTimeout(id, { seconds, onTimeout: flags.onTimeout });
+  const info = await client.machines.setTimeout(id, {
+    seconds,
+    onTimeout: flags.onTimeout,
+    idleSeconds: flags.idle,
+    deletePausedAfterSeconds: flags.deletePausedAfter,
+  });
   if (flags.json) printJson(info);
   else print(`${timeoutOf(info) ?? "never"}\n`);
 }

@@ -2,8 +2,7 @@ import type { Machine, ProcessInfo, Signal } from "@nullspace/sdk";
 import { openClient } from "../client.js";
 import type { CommonOptions } from "../options.js";
 import { BROKEN_PIPE, PassThrough } from "../pass-through.js";
-import { size } from "../progress-bar.js";
-import { duration, hint, print, printJson, styled, table } from "../terminal.js";
+import { bytes as size, duration, hint, print, printJson, styled, table } from "../terminal.js";
 
 /** `nullspace process list` */
 export async function listProcesses(id: string, flags: CommonOptions): Promise<void> {

@@ -8,14 +8,27 @@ import {
   MachineSchema,
   type MachineService,
   type MachineServiceCreateRequest,
+  type MachineServiceForkRequest,
+  type MachineServiceForkResponseSchema as ForkResponseSchema,
   type MachineServiceGetRequest,
   type MachineServiceListRequest,
   type MachineServiceSetTimeoutRequest,
   type MachineServiceWatchRequest,
   MachineState,
+  SnapshotKind,
   TimeoutAction,
+  WarmPoolMode,
 } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import { FakeEvents } from "./fake-events.js";
+import { FakeSnapshots } from "./fake-snapshots.js";
+
+const RECEIPT = {
+  generation: 2n,
+  clockSkewMs: -3n,
+  entropyReseeded: true,
+  identityRenewed: true,
+};
 
 /** MachineService over a list in memory. */
 export class FakeMachines implements ServiceImpl<typeof MachineService> {
@@ -23,6 +36,10 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
   readonly all: Machine[] = [];
   /** Requests to create, as they came. */
   readonly created: MachineServiceCreateRequest[] = [];
+  readonly events = new FakeEvents();
+  readonly snapshots = new FakeSnapshots(this, this.events);
+  /** Why the next child of a fork fails. */
+  childFailure: Fault | undefined;
   readonly #byKey = new Map<string, Machine>();
   readonly #changes = new EventEmitter();
 
@@ -40,7 +57,9 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
       });
     }
     const known = this.#byKey.get(request.idempotencyKey);
-    const machine = known ?? this.add({ template: "base:1" });
+    const { snapshotId } = request;
+    const parent = snapshotId === "" ? "" : this.snapshots.find(snapshotId).machineId;
+    const machine = known ?? this.add({ template: "base:1", snapshotId, parentId: parent });
     if (known === undefined) {
       machine.metadata = request.metadata;
       machine.vcpus = request.vcpus || 1;
@@ -48,15 +67,59 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
       machine.cwd = request.cwd || "/workspace";
       const seconds = request.timeoutSeconds ?? 300;
       if (seconds > 0) machine.timeoutAt = inSeconds(seconds);
+      machine.onTimeout = request.onTimeout || TimeoutAction.KILL;
+      machine.autoResume = request.autoResume;
+      machine.idleSeconds = request.idleSeconds;
+      machine.deletePausedAfterSeconds = request.deletePausedAfterSeconds;
+      machine.fromWarmPool = request.warmPool === WarmPoolMode.REQUIRE;
       this.#byKey.set(request.idempotencyKey, machine);
     }
-    const receipt = {
-      generation: 2n,
-      clockSkewMs: -3n,
-      entropyReseeded: true,
-      identityRenewed: true,
-    };
-    return { machine, receipt };
+    return { machine, receipt: RECEIPT };
+  };
+
+  pause = ({ id }: { id: string }) => {
+    const machine = this.find(id);
+    if (machine.state !== MachineState.PAUSED) {
+      this.mustRun(id);
+      const { id: pausedSnapshotId } = this.snapshots.add(machine, SnapshotKind.PAUSE);
+      this.change(machine, { state: MachineState.PAUSED, pausedSnapshotId });
+    }
+    return { machine, snapshot: this.snapshots.find(machine.pausedSnapshotId) };
+  };
+
+  connect = ({ id }: { id: string }) => {
+    const machine = this.find(id);
+    if (machine.state === MachineState.PAUSED) {
+      return this.resume({ snapshotId: machine.pausedSnapshotId });
+    }
+    this.mustRun(id);
+    return { machine };
+  };
+
+  resume = ({ snapshotId }: { snapshotId: string }) => {
+    const alias = this.find(this.snapshots.find(snapshotId).machineId);
+    if (alias.resumedAs !== "") return { machine: this.find(alias.resumedAs) };
+    const { id: parentId, template, metadata } = alias;
+    const machine = this.add({ template, metadata, snapshotId, parentId });
+    this.change(alias, { resumedAs: machine.id });
+    return { machine, receipt: RECEIPT };
+  };
+
+  fork = (request: MachineServiceForkRequest): MessageInitShape<typeof ForkResponseSchema> => {
+    this.mustRun(request.id);
+    const { id: parentId, template, metadata } = this.find(request.id);
+    const results = Array.from({ length: request.count || 1 }, () => {
+      const { childFailure } = this;
+      this.childFailure = undefined;
+      if (childFailure === undefined) {
+        const machine = this.add({ template, metadata, parentId });
+        return { result: { case: "child" as const, value: { machine, receipt: RECEIPT } } };
+      }
+      const { message, reason, remedy, details } = childFailure;
+      const value = { message, info: { reason, retryable: true, remedy, details } };
+      return { result: { case: "failure" as const, value } };
+    });
+    return { results };
   };
 
   get = (request: MachineServiceGetRequest) => {
@@ -106,6 +169,9 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
   setTimeout = (request: MachineServiceSetTimeoutRequest) => {
     const machine = this.find(request.id);
     if (request.onTimeout !== TimeoutAction.UNSPECIFIED) machine.onTimeout = request.onTimeout;
+    machine.idleSeconds = request.idleSeconds ?? machine.idleSeconds;
+    machine.deletePausedAfterSeconds =
+      request.deletePausedAfterSeconds ?? machine.deletePausedAfterSeconds;
     if (request.seconds > 0) this.change(machine, { timeoutAt: inSeconds(request.seconds) });
     else delete machine.timeoutAt;
     return { machine };
@@ -127,13 +193,16 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
       ...init,
     });
     this.all.unshift(machine);
+    this.events.addState(machine, MachineState.CREATING, "request");
     this.#changes.emit("change", machine.id);
     return machine;
   }
 
   /** Changes a machine and tells everyone who watches. */
   change(machine: Machine, change: Partial<Machine>): void {
+    const { state } = machine;
     Object.assign(machine, change);
+    if (machine.state !== state) this.events.addState(machine, state, "request");
     this.#changes.emit("change", machine.id);
   }
 
@@ -150,7 +219,10 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
   mustRun(id: string): void {
     const { state } = this.find(id);
     if (state === MachineState.RUNNING) return;
-    throw new Fault(ErrorReason.MACHINE_NOT_RUNNING, `machine ${id} does not run`);
+    const named = MachineState[state].toLowerCase();
+    throw new Fault(ErrorReason.MACHINE_NOT_RUNNING, `machine ${id} is ${named}`, {
+      details: { state: named },
+    });
   }
 }
 

@@ -7,10 +7,12 @@ import type { Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
   ErrorReason,
+  EventService,
   KeyService,
   MACHINE_ID_HEADER,
   MachineService,
   REQUEST_ID_HEADER,
+  SnapshotService,
   TransferService,
 } from "@nullspace/proto";
 import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
@@ -62,6 +64,8 @@ export class FakeServer implements AsyncDisposable {
       interceptors: [this.#answerRequestId, faultInterceptor(reportDefect), this.#check],
       routes: (router) => {
         router.service(MachineService, this.machines);
+        router.service(SnapshotService, this.machines.snapshots);
+        router.service(EventService, this.machines.events);
         router.service(KeyService, this.keys);
         router.service(TransferService, fakeTransfers);
         router.service(ProcessService, this.processes);

@@ -1,10 +1,10 @@
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
-import { hasEnded, type Machine } from "./machine.js";
+import { holdsMemory, type Machine } from "./machine.js";
 
 /** How much one host may hold at a time. */
 export interface CapacityLimits {
-  /** Machines that are not killed or failed. */
+  /** Machines that are not paused, killed or failed. */
   readonly maxMachines: number;
   /** Memory of all of them together, in MiB. */
   readonly maxMemoryMb: number;
@@ -60,8 +60,9 @@ export class Capacity {
 
   /** Notes what became of a machine, including one that another process admitted. */
   observe(machine: Machine): void {
-    if (hasEnded(machine.state)) this.release(machine.id);
-    else this.#set(machine.id, machine.memoryMb);
+    if (holdsMemory(machine.state)) this.#set(machine.id, machine.memoryMb);
+    // One that is killed gives back what it held, if anything, when that is done.
+    else if (machine.state !== "killing") this.release(machine.id);
   }
 
   #set(id: string, memoryMb: number): void {

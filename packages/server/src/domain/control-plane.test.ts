@@ -15,6 +15,7 @@ let fakeHost: FakeHost;
 let database: Database;
 let store: SqlMachineStore;
 let plane: ControlPlane;
+const NOTE = { cause: "test" };
 const never = new AbortController().signal;
 
 async function start(options: Partial<ControlPlaneOptions> = {}): Promise<ControlPlane> {
@@ -267,21 +268,21 @@ describe("deadlines", () => {
 
   test("a deadline that passed while no server ran is met at the start", async () => {
     const { id } = await plane.machines.create(machineRequest(), never);
-    await store.setDeadline(id, new Date(Date.now() - 1000), undefined);
+    await store.setTimeouts(id, "running", { timeoutAt: new Date(Date.now() - 1000) }, new Date());
     await restart();
     expect(await plane.machines.get(id)).toMatchObject({ state: "killed" });
   });
 
   test("a deadline moves, goes, and comes nearer", async () => {
     const { id } = await plane.machines.create(inOneSecond, never);
-    const kept = await plane.machines.setTimeout(id, 0, undefined);
+    const kept = await plane.machines.setTimeout(id, 0);
     expect(kept.timeoutAt).toBeUndefined();
     const other = await plane.machines.create(inOneSecond, never);
     await untilMachine(plane.machines, other.id, ({ state }) => state === "killed");
     expect(await plane.machines.get(id)).toMatchObject({ state: "running" });
-    await plane.machines.setTimeout(id, 1, "kill");
+    await plane.machines.setTimeout(id, 1, { onTimeout: "kill" });
     await untilMachine(plane.machines, id, ({ state }) => state === "killed");
-    await expect(plane.machines.setTimeout(id, 1, undefined)).rejects.toEqual(
+    await expect(plane.machines.setTimeout(id, 1)).rejects.toEqual(
       faultOf(ErrorReason.MACHINE_NOT_RUNNING),
     );
   });
@@ -290,7 +291,8 @@ describe("deadlines", () => {
     const made = await Promise.all(
       Array.from({ length: 40 }, async () => plane.machines.create(machineRequest(), never)),
     );
-    for (const { id } of made) await store.setDeadline(id, new Date(1), undefined);
+    for (const { id } of made)
+      await store.setTimeouts(id, "running", { timeoutAt: new Date(1) }, new Date());
     await restart();
     expect((await plane.machines.list(query({ states: ["killed"] }))).items).toHaveLength(40);
   });
@@ -329,6 +331,8 @@ describe("what went wrong meanwhile", () => {
       state: HostMachineState.STARTING,
       consoleTail: "",
       agent: undefined,
+      count: 0,
+      request: undefined,
     });
     await restart();
     expect(fakeHost.machines.size).toBe(0);
@@ -336,7 +340,7 @@ describe("what went wrong meanwhile", () => {
 
   test("a machine without a maker is failed as interrupted, and its key set free", async () => {
     const { id, idempotencyKey } = newMachine({ idempotencyKey: "k" });
-    await store.insert(newMachine({ id, idempotencyKey, createdAt: new Date(1) }));
+    await store.insert(newMachine({ id, idempotencyKey, createdAt: new Date(1) }), NOTE);
     await restart();
     expect(await plane.machines.get(id)).toMatchObject({
       state: "failed",
@@ -347,10 +351,9 @@ describe("what went wrong meanwhile", () => {
 
   test("machines of another host are left alone", async () => {
     const other = newMachine({ hostId: "h2" });
-    await store.insert(other);
-    const running = await store.transition(other.id, TRANSITIONS.start, new Date(1), {
-      timeoutAt: new Date(1),
-    });
+    await store.insert(other, NOTE);
+    const changes = { timeoutAt: new Date(1) };
+    const running = await store.transition(other.id, TRANSITIONS.start, new Date(1), changes, NOTE);
     await restart();
     expect(await plane.machines.get(other.id)).toEqual(running);
     for (const call of [

@@ -1,8 +1,14 @@
+import { Activity } from "./activity.js";
 import { Capacity, type CapacityLimits } from "./capacity.js";
+import { Captures } from "./captures.js";
 import { Creation } from "./creation.js";
 import { Ending } from "./ending.js";
+import type { EventStore } from "./event.js";
+import { Events } from "./events.js";
 import { MachineFeed } from "./feed.js";
+import { Forking } from "./forking.js";
 import type { HostClient } from "./host.js";
+import { IdleTimeouts } from "./idle.js";
 import { keepRunning, repeat } from "./keep-running.js";
 import type { KeyStore } from "./key-store.js";
 import { Keys } from "./keys.js";
@@ -11,8 +17,15 @@ import type { Log } from "./log.js";
 import type { Machine } from "./machine.js";
 import { Machines } from "./machines.js";
 import type { MachineStore } from "./machine-store.js";
+import { Maker } from "./maker.js";
+import { Pausing } from "./pausing.js";
 import { Reconciler } from "./reconciler.js";
+import { Resuming } from "./resuming.js";
 import { deleteExpiredRecords } from "./retention.js";
+import type { SnapshotStore } from "./snapshot.js";
+import { SnapshotReconciler } from "./snapshot-reconciler.js";
+import { SnapshotRemoval } from "./snapshot-removal.js";
+import { Snapshots } from "./snapshots.js";
 import { Starts } from "./starts.js";
 import { Templates } from "./templates.js";
 import { Timeouts } from "./timeouts.js";
@@ -27,6 +40,8 @@ export interface ControlPlaneOptions {
   readonly hostId: string;
   readonly host: HostClient;
   readonly machineStore: MachineStore;
+  readonly snapshotStore: SnapshotStore;
+  readonly eventStore: EventStore;
   readonly keyStore: KeyStore;
   readonly capacity: CapacityLimits;
   /** How long the record of an ended machine is kept, in milliseconds. */
@@ -39,52 +54,90 @@ export interface ControlPlaneOptions {
 /** Everything that looks after one host's machines. */
 export class ControlPlane implements AsyncDisposable {
   readonly machines: Machines;
+  readonly snapshots: Snapshots;
+  readonly events: Events;
   readonly keys: Keys;
+  /** Wants to know of every call and stream that reaches a machine. */
+  readonly activity = new Activity();
   readonly #options: ControlPlaneOptions;
   readonly #templates: Templates;
-  readonly #ending: Ending;
-  readonly #creation: Creation;
   readonly #timeouts: Timeouts;
-  readonly #watchdog: Watchdog;
   readonly #reconciler: Reconciler;
   readonly #observers: readonly ((machine: Machine) => void)[];
   readonly #stopping = new AbortController();
   readonly #background: Promise<void>[] = [];
+  /** Disposed in this order. */
+  readonly #parts: readonly (AsyncDisposable | Disposable)[];
 
   constructor(options: ControlPlaneOptions) {
     this.#options = options;
-    const { hostId, host, machineStore: store, log } = options;
+    const { activity } = this;
+    const { hostId, host, machineStore: store, snapshotStore, eventStore, log } = options;
     const feed = new MachineFeed();
     const starts = new Starts();
+    const captures = new Captures();
     const capacity = new Capacity(options.capacity);
+    const events = new Events(eventStore);
+    const onEvent = () => events.notify();
     this.#observers = [
       (machine) => capacity.observe(machine),
+      (machine) => activity.observe(machine),
       (machine) => this.#timeouts.observe(machine),
-      (machine) => this.#watchdog.observe(machine),
+      (machine) => idle.observe(machine),
+      (machine) => watchdog.observe(machine),
       (machine) => feed.publish(machine),
+      onEvent,
     ];
+    // What most of the parts below need; each takes what it names.
+    const common = { hostId, host, store, snapshotStore, starts, captures, onEvent, log };
     const lifecycle = new Lifecycle(store, log, this.#observers);
-    const ending = new Ending({ hostId, host, store, lifecycle, starts });
+    const removal = new SnapshotRemoval({ host, store: snapshotStore, onEvent });
+    const ending = new Ending({ ...common, lifecycle, removal });
+    const maker = new Maker({ ...common, lifecycle, capacity, ending });
     const templates = new Templates(host, log);
-    const creation = new Creation({
+    const creation = new Creation({ ...common, templates, maker });
+    const pausing = new Pausing({ ...common, lifecycle, removal, ending });
+    const resuming = new Resuming({ ...common, lifecycle, maker, pausing, ending });
+    const forking = new Forking({ ...common, eventStore, removal, maker, ending });
+    const expire = async ({ id, state, onTimeout }: Machine, cause: string) =>
+      state === "running" && onTimeout === "pause"
+        ? pausing.pause(id, cause)
+        : ending.kill(id, { cause });
+    const idle = new IdleTimeouts({ hostId, activity, expire, log });
+    const watchdog = new Watchdog({ ...common, ending, pausing, resuming });
+    const ofSnapshots = { ...common, store: snapshotStore, machineStore: store, removal, ending };
+    const snapshots = new SnapshotReconciler({ ...ofSnapshots, forking });
+    this.#templates = templates;
+    this.#timeouts = new Timeouts({ hostId, store, expire, log });
+    this.#reconciler = new Reconciler({ ...common, ending, pausing, resuming, snapshots });
+    this.machines = new Machines({
       hostId,
-      host,
       store,
       lifecycle,
-      templates,
-      capacity,
-      starts,
+      creation,
       ending,
-      log,
+      feed,
+      pausing,
+      resuming,
+      forking,
+      activity,
     });
-    this.#ending = ending;
-    this.#templates = templates;
-    this.#creation = creation;
-    this.#timeouts = new Timeouts({ hostId, store, ending, log });
-    this.#watchdog = new Watchdog({ hostId, starts, ending, log });
-    this.#reconciler = new Reconciler({ hostId, host, store, starts, ending, log });
-    this.machines = new Machines({ hostId, store, lifecycle, creation, ending, feed });
+    this.snapshots = new Snapshots(ofSnapshots);
+    this.events = events;
     this.keys = new Keys(options.keyStore);
+    this.#parts = [
+      watchdog,
+      forking,
+      resuming,
+      creation,
+      this.snapshots,
+      pausing,
+      templates,
+      this.#timeouts,
+      idle,
+      ending,
+      removal,
+    ];
   }
 
   /**
@@ -124,18 +177,24 @@ export class ControlPlane implements AsyncDisposable {
   /** Stops everything that is in progress. Machines that run go on. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort(new Error("the server is stopping"));
-    this.#watchdog[Symbol.dispose]();
-    await this.#creation[Symbol.asyncDispose]();
-    await this.#templates[Symbol.asyncDispose]();
-    await this.#timeouts[Symbol.asyncDispose]();
-    await this.#ending[Symbol.asyncDispose]();
+    for (const part of this.#parts) {
+      if (Symbol.asyncDispose in part) await part[Symbol.asyncDispose]();
+      else part[Symbol.dispose]();
+    }
     await Promise.all(this.#background);
   }
 
   async #deleteExpired(): Promise<void> {
-    const { machineStore, keepEndedMs, log } = this.#options;
-    const records = await deleteExpiredRecords(machineStore, keepEndedMs);
+    const { machineStore, eventStore, keepEndedMs, log } = this.#options;
+    const records = await deleteExpiredRecords(
+      async (before, limit) => machineStore.deleteEnded(before, limit),
+      keepEndedMs,
+    );
     if (records > 0) log.info({ records }, "deleted the records of machines that ended long ago");
+    await deleteExpiredRecords(
+      async (before, limit) => eventStore.deleteExpired(before, limit),
+      keepEndedMs,
+    );
   }
 
   /** The first create should not have to wait for a capture. If this fails, that create tells why. */

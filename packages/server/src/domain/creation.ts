@@ -1,37 +1,28 @@
-import { type AdoptionReceipt, ErrorReason } from "@nullspace/proto";
+import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import type { TemplateImage } from "@nullspace/proto/host";
-import type { Capacity } from "./capacity.js";
-import type { Ending } from "./ending.js";
-import { describeError } from "./failure.js";
-import { idempotencyConflict, machineNotFound, machineNotRunning } from "./faults.js";
-import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
-import type { Lifecycle } from "./lifecycle.js";
+import { idempotencyConflict, machineElsewhere, snapshotNotFound } from "./faults.js";
 import { invalid, LIMITS } from "./limits.js";
-import type { Log } from "./log.js";
-import type { Machine, Receipt } from "./machine.js";
+import type { Machine } from "./machine.js";
 import { checkMachineRequest, hashMachineRequest, type MachineRequest } from "./machine-request.js";
 import type { MachineStore, NewMachine } from "./machine-store.js";
+import type { Maker, Plan } from "./maker.js";
 import { newMachineId } from "./random.js";
 import { SharedTasks } from "./shared-tasks.js";
-import type { Starts } from "./starts.js";
+import type { Snapshot, SnapshotStore } from "./snapshot.js";
 import type { Templates } from "./templates.js";
 import { Timings } from "./timings.js";
 
 /** What {@link Creation} needs. */
 export interface CreationOptions {
   readonly hostId: string;
-  readonly host: HostClient;
   readonly store: MachineStore;
-  readonly lifecycle: Lifecycle;
+  readonly snapshotStore: SnapshotStore;
   readonly templates: Templates;
-  readonly capacity: Capacity;
-  readonly starts: Starts;
-  readonly ending: Ending;
-  readonly log: Log;
+  readonly maker: Maker;
 }
 
-/** Makes machines: all of one, or nothing. */
+/** Makes machines from templates and reusable snapshots. */
 export class Creation implements AsyncDisposable {
   readonly #options: CreationOptions;
   /** Who gives up takes the machine with it, unless another retry waits for the same one. */
@@ -49,9 +40,9 @@ export class Creation implements AsyncDisposable {
    * Two requests with one idempotency key get the same machine, also while it is
    * still being made; a request that came to nothing sets its key free.
    *
-   * @throws Fault INVALID_ARGUMENT, TEMPLATE_NOT_FOUND, CAPACITY_EXCEEDED,
-   * IDEMPOTENCY_CONFLICT, MACHINE_NOT_RUNNING when it was killed meanwhile, and
-   * what the host throws.
+   * @throws Fault INVALID_ARGUMENT, TEMPLATE_NOT_FOUND, SNAPSHOT_NOT_FOUND,
+   * CAPACITY_EXCEEDED, IDEMPOTENCY_CONFLICT, MACHINE_NOT_RUNNING when it was
+   * killed meanwhile, and what the host throws.
    */
   async create(request: MachineRequest, signal: AbortSignal): Promise<Machine> {
     checkMachineRequest(request);
@@ -73,111 +64,96 @@ export class Creation implements AsyncDisposable {
     hash: string,
     signal: AbortSignal,
   ): Promise<Machine> {
-    const { templates, starts } = this.#options;
-    const former = await this.#findFormer(request.idempotencyKey, hash);
+    const { idempotencyKey } = request;
+    const former = await this.#findFormer(idempotencyKey, hash);
     if (former !== undefined) return former;
 
     const timings = new Timings();
+    const origin =
+      request.snapshotId === ""
+        ? await this.#fromTemplate(request, timings, signal)
+        : await this.#fromSnapshot(request);
+    const plan: Plan = {
+      machine: {
+        ...origin,
+        id,
+        hostId: this.#options.hostId,
+        metadata: request.metadata,
+        createdAt: new Date(),
+        onTimeout: request.onTimeout ?? "kill",
+        timeoutSeconds: request.timeoutSeconds ?? LIMITS.defaultTimeoutSeconds,
+        autoResume: request.autoResume,
+        idleSeconds: request.idleSeconds,
+        deletePausedAfterSeconds: request.deletePausedAfterSeconds,
+        idempotencyKey: idempotencyKey || undefined,
+        requestHash: hash,
+      },
+      envs: request.envs,
+      cwd: request.snapshotId === "" ? origin.cwd : request.cwd,
+      keepEnvironment: request.snapshotId !== "",
+      warmPool: request.warmPool,
+      cause: "request",
+    };
+    const made = await this.#options.maker.make(plan, timings, signal);
+    return made ?? this.#findWinner(idempotencyKey, hash);
+  }
+
+  async #fromTemplate(
+    request: MachineRequest,
+    timings: Timings,
+    signal: AbortSignal,
+  ): Promise<Origin> {
+    const { templates } = this.#options;
     const template = await templates.resolve(request.template || "base", signal);
     const size = sizeOf(request, template);
     timings.mark("resolveMs");
     const capture = { imageDigest: template.imageDigest, ...size };
     const snapshotId = await templates.capture(capture, signal);
     timings.mark("captureMs");
-
-    const { metadata, cwd, onTimeout, idempotencyKey } = request;
-    const machine: NewMachine = {
-      id,
-      hostId: this.#options.hostId,
+    return {
       templateName: template.name,
       templateTag: template.tag,
       snapshotId,
+      sourceSnapshotId: "",
+      parentId: "",
       ...size,
-      metadata,
-      cwd: cwd || "/workspace",
-      createdAt: new Date(),
-      onTimeout: onTimeout ?? "kill",
-      idempotencyKey: idempotencyKey || undefined,
-      requestHash: hash,
+      cwd: request.cwd || "/workspace",
     };
-    using start = starts.begin(id, signal);
-    if (!(await this.#insert(machine))) return this.#findWinner(idempotencyKey, hash);
-    timings.mark("insertMs");
-    try {
-      return await this.#start(machine, request, timings, start.signal);
-    } catch (error) {
-      // A kill waits for the maker to let go, and undoing may wait for that kill.
-      start[Symbol.dispose]();
-      await this.#undo(id, error, start.signal);
-      throw error;
-    }
   }
 
-  /** @returns Whether it was added: false when its idempotency key is taken. */
-  async #insert(machine: NewMachine): Promise<boolean> {
-    const { capacity, store, lifecycle } = this.#options;
-    capacity.admit(machine.id, machine.memoryMb);
-    let inserted: Machine | undefined;
-    try {
-      inserted = await store.insert(machine);
-    } finally {
-      if (inserted === undefined) capacity.release(machine.id);
+  async #fromSnapshot(request: MachineRequest): Promise<Origin> {
+    const { snapshotStore, hostId } = this.#options;
+    const snapshot = await snapshotStore.find(request.snapshotId);
+    if (snapshot?.state !== "ready") throw snapshotNotFound(request.snapshotId);
+    if (snapshot.kind === "pause") {
+      throw invalid(
+        "snapshot_id",
+        `${snapshot.id} is of a paused machine, from which one machine goes on`,
+        "Call Resume with it; to start several machines, take a snapshot with createSnapshot.",
+      );
     }
-    if (inserted !== undefined) lifecycle.announce(inserted, "creating");
-    return inserted !== undefined;
-  }
-
-  async #start(
-    machine: NewMachine,
-    request: MachineRequest,
-    timings: Timings,
-    signal: AbortSignal,
-  ): Promise<Machine> {
-    const { host, lifecycle, store } = this.#options;
-    const { id, snapshotId, cwd, diskMb } = machine;
-    const { receipt } = await host.startMachine(
-      { machineId: id, snapshotId, hostname: id, envs: request.envs, cwd, diskMb },
-      { signal, timeoutMs: HOST_DEADLINES_MS.startMachine },
-    );
-    timings.mark("startMs");
-    signal.throwIfAborted();
-    const now = new Date();
-    const seconds = request.timeoutSeconds ?? LIMITS.defaultTimeoutSeconds;
-    const running = await lifecycle.move(
-      id,
-      "start",
-      "request",
-      {
-        startedAt: now,
-        timeoutAt: seconds === 0 ? undefined : new Date(now.getTime() + seconds * 1000),
-        receipt: confirmedReceipt(receipt),
-      },
-      timings.phases,
-    );
-    if (running !== undefined) return running;
-    const found = await store.find(id);
-    throw found === undefined ? machineNotFound(id) : machineNotRunning(found);
-  }
-
-  /** Leaves nothing of a machine that could not be finished, and sets its idempotency key free. */
-  async #undo(id: string, error: unknown, signal: AbortSignal): Promise<void> {
-    const { ending, log } = this.#options;
-    try {
-      if (signal.aborted && !(signal.reason instanceof Fault)) {
-        await ending.kill(id, { cause: "cancelled", releaseKey: true });
-      } else {
-        await ending.fail(id, "start failed", describeError(error), { releaseKey: true });
-      }
-    } catch (cause) {
-      log.warn({ machineId: id, err: cause }, "an unfinished machine is left to the reconciler");
+    if (snapshot.hostId !== hostId) {
+      throw machineElsewhere({ id: snapshot.machineId, hostId: snapshot.hostId });
     }
+    const { templateName, templateTag, vcpus, memoryMb } = snapshot;
+    return {
+      templateName,
+      templateTag,
+      snapshotId: snapshot.id,
+      sourceSnapshotId: snapshot.id,
+      parentId: snapshot.machineId,
+      vcpus,
+      memoryMb,
+      diskMb: diskOf(request, snapshot),
+      cwd: request.cwd || snapshot.cwd,
+    };
   }
 
   async #findFormer(key: string, hash: string): Promise<Machine | undefined> {
     if (key === "") return undefined;
     const former = await this.#options.store.findByIdempotencyKey(key);
     if (former === undefined) return undefined;
-    if (former.requestHash !== hash) throw idempotencyConflict(former);
+    if (former.requestHash !== hash) throw idempotencyConflict("machine", former.id);
     // Requests to this process share one task, so another server is making it.
     if (former.state === "creating") throw stillCreating(former);
     return former;
@@ -195,6 +171,20 @@ export class Creation implements AsyncDisposable {
   }
 }
 
+/** What a new machine has of the template or the snapshot that it starts from. */
+type Origin = Pick<
+  NewMachine,
+  | "templateName"
+  | "templateTag"
+  | "snapshotId"
+  | "sourceSnapshotId"
+  | "parentId"
+  | "vcpus"
+  | "memoryMb"
+  | "diskMb"
+  | "cwd"
+>;
+
 /**
  * The size of a machine: what is asked for, else the template's own.
  *
@@ -204,37 +194,40 @@ function sizeOf(
   request: MachineRequest,
   template: TemplateImage,
 ): { vcpus: number; memoryMb: number; diskMb: number } {
-  const diskMb = request.diskMb || template.diskMb;
-  if (diskMb < template.diskMb) {
-    throw invalid(
-      "disk_mb",
-      `is ${diskMb}, less than the template's own ${template.diskMb}`,
-      `Ask for ${template.diskMb} to ${LIMITS.maxDiskMb} MiB, or leave it out.`,
-    );
-  }
   return {
     vcpus: request.vcpus || template.defaultVcpus,
     memoryMb: request.memoryMb || template.defaultMemoryMb,
-    diskMb,
+    diskMb: atLeast(request.diskMb || template.diskMb, template.diskMb, "template"),
   };
 }
 
-/** @throws Fault ADOPTION_FAILED when the host released a machine that confirmed nothing. */
-function confirmedReceipt(receipt: AdoptionReceipt | undefined): Receipt {
-  if (receipt === undefined || !receipt.entropyReseeded || !receipt.identityRenewed) {
-    throw new Fault(
-      ErrorReason.ADOPTION_FAILED,
-      "the machine did not confirm fresh entropy and an identity of its own",
-      { remedy: "Try again; if it stays so, the template's agent is too old for this server." },
+/**
+ * The disk of a machine that starts from a snapshot.
+ *
+ * @throws Fault INVALID_ARGUMENT for another size than the snapshot's; only the disk may be larger.
+ */
+function diskOf(request: MachineRequest, snapshot: Snapshot): number {
+  for (const [field, asked, fixed] of [
+    ["vcpus", request.vcpus, snapshot.vcpus],
+    ["memory_mb", request.memoryMb, snapshot.memoryMb],
+  ] as const) {
+    if (asked === 0 || asked === fixed) continue;
+    throw invalid(
+      field,
+      `is ${asked}, and the snapshot's is ${fixed}`,
+      "Leave it out: a snapshot's size is fixed.",
     );
   }
-  const { generation, clockSkewMs, entropyReseeded, identityRenewed } = receipt;
-  return {
-    generation: Number(generation),
-    clockSkewMs: Number(clockSkewMs),
-    entropyReseeded,
-    identityRenewed,
-  };
+  return atLeast(request.diskMb || snapshot.diskMb, snapshot.diskMb, "snapshot");
+}
+
+function atLeast(diskMb: number, least: number, whose: string): number {
+  if (diskMb >= least) return diskMb;
+  throw invalid(
+    "disk_mb",
+    `is ${diskMb}, less than the ${whose}'s own ${least}`,
+    `Ask for ${least} to ${LIMITS.maxDiskMb} MiB, or leave it out.`,
+  );
 }
 
 function stillCreating(machine: Machine): Fault {

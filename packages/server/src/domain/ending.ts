@@ -1,9 +1,12 @@
-import { machineElsewhere, machineNotFound } from "./faults.js";
+import type { Captures } from "./captures.js";
+import { killedMeanwhile, machineElsewhere, machineNotFound } from "./faults.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import type { Lifecycle } from "./lifecycle.js";
+import type { Log } from "./log.js";
 import type { Machine } from "./machine.js";
 import type { MachineStore } from "./machine-store.js";
 import { SharedTasks } from "./shared-tasks.js";
+import type { SnapshotRemoval } from "./snapshot-removal.js";
 import type { Starts } from "./starts.js";
 import { Timings } from "./timings.js";
 
@@ -14,6 +17,9 @@ export interface EndingOptions {
   readonly store: MachineStore;
   readonly lifecycle: Lifecycle;
   readonly starts: Starts;
+  readonly captures: Captures;
+  readonly removal: SnapshotRemoval;
+  readonly log: Log;
 }
 
 /** How a kill came about. */
@@ -64,8 +70,26 @@ export class Ending implements AsyncDisposable {
     options: { readonly releaseKey?: boolean } = {},
   ): Promise<void> {
     const changes = { failure, endedAt: new Date(), releaseKey: options.releaseKey ?? false };
-    const failed = await this.#options.lifecycle.move(id, "fail", cause, changes);
-    if (failed !== undefined) await this.release(id);
+    const failed = await this.#options.lifecycle.move(id, "fail", { cause }, changes);
+    if (failed === undefined) return;
+    await this.release(id);
+    await this.#dropPause(failed);
+    await this.#endAliasOf(failed);
+  }
+
+  /** Marks a paused machine failed, whose snapshot is not there any more. */
+  async lose(id: string): Promise<void> {
+    const failure = "the snapshot that held its memory and disk is gone from the host";
+    const changes = { failure, endedAt: new Date() };
+    const lost = await this.#options.lifecycle.move(id, "lose", { cause: "reconciler" }, changes);
+    if (lost === undefined) return;
+    await this.#dropPause(lost);
+    await this.#endAliasOf(lost);
+  }
+
+  /** Ends a paused machine when the one that went on from it has ended. */
+  async endAlias(alias: Machine): Promise<void> {
+    await this.kill(alias.id, { cause: "resumed machine ended" });
   }
 
   /** Has the host drop everything it holds of a machine. */
@@ -82,7 +106,7 @@ export class Ending implements AsyncDisposable {
   }
 
   async #kill(id: string, options: KillOptions, stop: AbortSignal): Promise<Machine> {
-    const { lifecycle, starts, hostId, store } = this.#options;
+    const { lifecycle, starts, captures, hostId, store } = this.#options;
     const timings = new Timings();
     const found = await store.find(id);
     if (found === undefined) throw machineNotFound(id);
@@ -90,13 +114,38 @@ export class Ending implements AsyncDisposable {
     if (found.hostId !== hostId) throw machineElsewhere(found);
 
     // Undefined when it is killing already: by a process that is gone, so go on from there.
-    await lifecycle.move(id, "kill", options.cause, { releaseKey: options.releaseKey ?? false });
-    await starts.cancel(id, new Error("the machine was killed while it was being made"));
+    const { cause, releaseKey = false } = options;
+    const killing = await lifecycle.move(id, "kill", { cause }, { releaseKey });
+    const meanwhile = new Error("the machine was killed while it was being made");
+    await starts.cancel(id, meanwhile);
+    // What was to go on from this one, and does not run yet.
+    if (found.state === "resuming") await starts.cancel(found.resumedAs, meanwhile);
+    await captures.cancel(id, killedMeanwhile(id));
     timings.mark("cancelMs");
     await this.release(id, stop);
+    await this.#dropPause(killing ?? found);
     timings.mark("stopMs");
-    const changes = { endedAt: new Date() };
-    const killed = await lifecycle.move(id, "finish", options.cause, changes, timings.phases);
-    return killed ?? (await store.find(id)) ?? found;
+    const note = { cause, timings: timings.phases };
+    const killed = await lifecycle.move(id, "finish", note, { endedAt: new Date() });
+    const ended = killed ?? (await store.find(id)) ?? found;
+    await this.#endAliasOf(ended);
+    return ended;
+  }
+
+  /** The snapshot of a pause ends with its machine, whether it was finished or not. */
+  async #dropPause({ pausedSnapshotId }: Machine): Promise<void> {
+    if (pausedSnapshotId !== "") await this.#options.removal.remove(pausedSnapshotId, "ended");
+  }
+
+  /** When a machine that was resumed ends, so does the alias that stood for it. */
+  async #endAliasOf({ id, parentId }: Machine): Promise<void> {
+    if (parentId === "") return;
+    const { store, log } = this.#options;
+    try {
+      const parent = await store.find(parentId);
+      if (parent?.state === "paused" && parent.resumedAs === id) await this.endAlias(parent);
+    } catch (err) {
+      log.warn({ machineId: parentId, err }, "a paused machine is left to the reconciler");
+    }
   }
 }

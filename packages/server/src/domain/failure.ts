@@ -1,4 +1,6 @@
-import { ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
 
 /** Characters of a console that a record keeps. */
 const TAIL_LENGTH = 4000;
@@ -7,6 +9,22 @@ const TAIL_LENGTH = 4000;
 export function describeError(error: unknown): string {
   if (error instanceof ConnectError) return printable(error.rawMessage);
   return printable(error instanceof Error ? error.message : String(error));
+}
+
+/** Whether a failed call to the host may still have its effect: nothing is known until the host is asked. */
+export function isInconclusive(error: unknown): boolean {
+  if (!(error instanceof ConnectError)) return false;
+  if (error.code === Code.Canceled || error.code === Code.DeadlineExceeded) return true;
+  // Of a host that gives its reason the answer has arrived.
+  return error.code === Code.Unavailable && error.findDetails(ErrorInfoSchema).length === 0;
+}
+
+/** The reason that a host gave for a failure; `undefined` for a defect. */
+export function reasonOf(error: unknown): ErrorReason | undefined {
+  if (error instanceof Fault) return error.reason;
+  if (!(error instanceof ConnectError)) return undefined;
+  const [info] = error.findDetails(ErrorInfoSchema);
+  return info?.reason === ErrorReason.INTERNAL ? undefined : info?.reason;
 }
 
 /** What a record says of a machine that ended by itself. */

@@ -11,6 +11,10 @@ export type HostClient = Client<typeof HostService>;
 export const HOST_DEADLINES_MS = {
   getHost: 30_000,
   listMachines: 30_000,
+  listSnapshots: 30_000,
+  deleteSnapshot: 60_000,
+  /** Saves gigabytes durably, perhaps to a slow disk. */
+  captureMachine: 600_000,
   startMachine: 90_000,
   stopMachine: 60_000,
   /** Boots a guest, perhaps under emulation on a busy machine. */

@@ -1,6 +1,7 @@
 import type { Log } from "./log.js";
+import type { EventNote } from "./event.js";
 import type { Machine } from "./machine.js";
-import type { MachineChanges, MachineStore } from "./machine-store.js";
+import type { MachineChanges, MachineStore, NewMachine } from "./machine-store.js";
 import { TRANSITIONS, type TransitionName } from "./transitions.js";
 
 /** Hears of every change of a machine's record, after it is durable. */
@@ -18,7 +19,18 @@ export class Lifecycle {
     this.#observers = observers;
   }
 
-  /** Tells of a machine that was just added or changed in another way than by a transition. */
+  /**
+   * Adds a machine in state `creating`.
+   *
+   * @returns `undefined`, and adds nothing, when its idempotency key is taken.
+   */
+  async add(machine: NewMachine, cause: string): Promise<Machine | undefined> {
+    const added = await this.#store.insert(machine, { cause });
+    if (added !== undefined) this.announce(added, "creating");
+    return added;
+  }
+
+  /** Tells of a machine that was just changed in another way than by a transition. */
   announce(machine: Machine, cause: string): void {
     this.#log.info({ machineId: machine.id, state: machine.state, cause }, `machine ${cause}`);
     for (const observe of this.#observers) observe(machine);
@@ -27,21 +39,19 @@ export class Lifecycle {
   /**
    * Moves a machine along the state machine.
    *
-   * @param cause Why, for the log: "request", "timeout", "reconciler", ...
-   * @param timings Milliseconds that the phases before it took, for the log.
+   * @param note Why, for its event and the log.
    * @returns `undefined` when the machine is in no state that the transition leaves.
    */
   async move(
     id: string,
     name: TransitionName,
-    cause: string,
+    note: EventNote,
     changes: MachineChanges = {},
-    timings?: Readonly<Record<string, number>>,
   ): Promise<Machine | undefined> {
     const edge = TRANSITIONS[name];
-    const machine = await this.#store.transition(id, edge, new Date(), changes);
+    const machine = await this.#store.transition(id, edge, new Date(), changes, note);
     if (machine === undefined) return undefined;
-    const fields = { machineId: id, transition: name, state: edge.to, cause, timings };
+    const fields = { machineId: id, transition: name, state: edge.to, ...note };
     if (name === "fail") {
       this.#log.warn({ ...fields, failure: machine.failure }, `machine ${edge.to}`);
     } else this.#log.info(fields, `machine ${edge.to}`);

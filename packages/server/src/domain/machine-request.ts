@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { invalid, LIMITS } from "./limits.js";
 import type { TimeoutAction } from "./machine.js";
+import { type WarmPoolMode } from "@nullspace/proto";
 
 /** What the owner of a new machine asks for. Zero and empty stand for "the default". */
 export interface MachineRequest {
@@ -15,6 +16,12 @@ export interface MachineRequest {
   readonly envs: Readonly<Record<string, string>>;
   readonly cwd: string;
   readonly idempotencyKey: string;
+  /** A reusable snapshot to start from in place of a template; empty for none. */
+  readonly snapshotId: string;
+  readonly autoResume: boolean;
+  readonly idleSeconds: number;
+  readonly deletePausedAfterSeconds: number;
+  readonly warmPool: WarmPoolMode;
 }
 
 /**
@@ -24,13 +31,20 @@ export interface MachineRequest {
  */
 export function checkMachineRequest(request: MachineRequest): void {
   checkTemplateName(request.template);
+  if (request.snapshotId !== "" && request.template !== "") {
+    throw invalid(
+      "template",
+      "and snapshot_id are both given",
+      "Give one of them: a snapshot holds all of its template already.",
+    );
+  }
   checkRange("vcpus", request.vcpus, LIMITS.vcpus);
   checkRange("memory_mb", request.memoryMb, LIMITS.memoryMb);
   if (request.diskMb > LIMITS.maxDiskMb) {
     throw invalid("disk_mb", `is ${request.diskMb}`, `Ask for at most ${LIMITS.maxDiskMb} MiB.`);
   }
   if (request.timeoutSeconds !== undefined) checkTimeout("timeout_seconds", request.timeoutSeconds);
-  checkTimeoutAction(request.onTimeout);
+  checkTimeouts(request);
   checkMetadata(request.metadata);
   checkEnvs(request.envs);
   checkCwd(request.cwd);
@@ -47,24 +61,46 @@ export function checkTimeout(field: string, seconds: number): void {
   );
 }
 
-/** @throws Fault INVALID_ARGUMENT for `pause`: machines cannot be paused yet. */
-export function checkTimeoutAction(action: TimeoutAction | undefined): void {
-  if (action !== "pause") return;
+/** What a request may say of the end of a machine. */
+export interface TimeoutRequest {
+  readonly onTimeout?: TimeoutAction | undefined;
+  readonly autoResume?: boolean;
+  readonly idleSeconds?: number | undefined;
+  readonly deletePausedAfterSeconds?: number | undefined;
+}
+
+/** @throws Fault INVALID_ARGUMENT that names the field and what it may be. */
+export function checkTimeouts(request: TimeoutRequest): void {
+  if (request.autoResume === true && request.onTimeout !== "pause") {
+    throw invalid(
+      "auto_resume",
+      "is set, and the machine would be killed at its timeout",
+      "Set on_timeout to PAUSE too, or leave auto_resume out.",
+    );
+  }
+  checkTimeout("idle_seconds", request.idleSeconds ?? 0);
+  const { deletePausedAfterSeconds = 0 } = request;
+  if (deletePausedAfterSeconds <= LIMITS.maxDeletePausedSeconds) return;
   throw invalid(
-    "on_timeout",
-    "is PAUSE, which this server cannot do yet",
-    "Leave it out, or use KILL; use a longer timeout to keep the machine.",
+    "delete_paused_after_seconds",
+    `is ${deletePausedAfterSeconds}`,
+    `Give at most ${LIMITS.maxDeletePausedSeconds} seconds (a year), or 0 for never.`,
   );
 }
 
 /** Tells one request from another under the same idempotency key. */
 export function hashMachineRequest(request: MachineRequest): string {
   const { idempotencyKey: _, metadata, envs, ...rest } = request;
-  const canonical = JSON.stringify([rest, sortedEntries(metadata), sortedEntries(envs)]);
-  return createHash("sha256").update(canonical).digest("hex");
+  return hashOf([rest, sortedEntries(metadata), sortedEntries(envs)]);
 }
 
-function sortedEntries(record: Readonly<Record<string, string>>): [string, string][] {
+/** A hash of a value that JSON can hold. */
+export function hashOf(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("hex");
+}
+
+/** A record's entries in an order of their own. */
+export function sortedEntries(record: Readonly<Record<string, string>>): [string, string][] {
   return Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1));
 }
 
@@ -90,7 +126,8 @@ function checkTemplateName(template: string): void {
   );
 }
 
-function checkMetadata(metadata: Readonly<Record<string, string>>): void {
+/** @throws Fault INVALID_ARGUMENT that names the label. */
+export function checkMetadata(metadata: Readonly<Record<string, string>>): void {
   const labels = Object.entries(metadata);
   if (labels.length > LIMITS.maxLabels) {
     throw invalid(
@@ -119,7 +156,8 @@ function checkMetadata(metadata: Readonly<Record<string, string>>): void {
   }
 }
 
-function checkEnvs(envs: Readonly<Record<string, string>>): void {
+/** @throws Fault INVALID_ARGUMENT that names the variable. */
+export function checkEnvs(envs: Readonly<Record<string, string>>): void {
   const entries = Object.entries(envs);
   if (entries.length > LIMITS.maxEnvs) {
     throw invalid("envs", `has ${entries.length} variables`, `Use at most ${LIMITS.maxEnvs}.`);
@@ -157,7 +195,8 @@ function checkCwd(cwd: string): void {
   throw invalid("cwd", "is too long", `Keep it within ${LIMITS.maxPathBytes} bytes.`);
 }
 
-function checkIdempotencyKey(key: string): void {
+/** @throws Fault INVALID_ARGUMENT. */
+export function checkIdempotencyKey(key: string): void {
   if (key.length <= LIMITS.maxIdempotencyKeyLength && !key.includes("\0")) return;
   throw invalid(
     "idempotency_key",

@@ -1,4 +1,6 @@
 import type { Machine, MachineState, Receipt, TimeoutAction } from "./machine.js";
+import type { EventNote } from "./event.js";
+import type { Capture, NewSnapshot } from "./snapshot.js";
 import type { Transition } from "./transitions.js";
 
 /** Everything that is known of a machine before it starts. */
@@ -8,6 +10,8 @@ export interface NewMachine {
   readonly templateName: string;
   readonly templateTag: string;
   readonly snapshotId: string;
+  readonly sourceSnapshotId: string;
+  readonly parentId: string;
   readonly vcpus: number;
   readonly memoryMb: number;
   readonly diskMb: number;
@@ -15,6 +19,10 @@ export interface NewMachine {
   readonly cwd: string;
   readonly createdAt: Date;
   readonly onTimeout: TimeoutAction;
+  readonly timeoutSeconds: number;
+  readonly autoResume: boolean;
+  readonly idleSeconds: number;
+  readonly deletePausedAfterSeconds: number;
   readonly idempotencyKey: string | undefined;
   readonly requestHash: string;
 }
@@ -26,8 +34,31 @@ export interface MachineChanges {
   readonly endedAt?: Date | undefined;
   readonly failure?: string;
   readonly receipt?: Receipt;
+  readonly fromWarmPool?: boolean;
+  readonly pausedSnapshotId?: string;
+  readonly resumedAs?: string;
+  readonly deleteAt?: Date | undefined;
   /** Lets the next request with the same idempotency key make a new machine. */
   readonly releaseKey?: boolean;
+  /** What becomes of the snapshot of a pause, in the same transaction. */
+  readonly snapshot?: SnapshotStep;
+}
+
+/** What a machine's own transition does to the snapshot of its pause. */
+export type SnapshotStep =
+  | { readonly add: NewSnapshot }
+  | { readonly complete: string; readonly capture: Capture }
+  | { readonly remove: string };
+
+/** New timeouts of a machine; a field that is left out stays as it is. */
+export interface TimeoutChanges {
+  readonly timeoutAt?: Date | undefined;
+  readonly timeoutSeconds?: number;
+  readonly onTimeout?: TimeoutAction;
+  readonly autoResume?: boolean;
+  readonly idleSeconds?: number;
+  readonly deletePausedAfterSeconds?: number;
+  readonly deleteAt?: Date | undefined;
 }
 
 /** Which machines a listing is about, and which page of it. */
@@ -51,16 +82,18 @@ export interface Page<T> {
   readonly nextCursor: string;
 }
 
-/** Where machines' records are kept. Every method is one transaction. */
+/** Where machines' records are kept. Every method is one transaction, and what it changes is an event in it. */
 export interface MachineStore {
   /**
    * Adds a machine in state `creating`.
    *
    * @returns `undefined`, and adds nothing, when another machine has its idempotency key.
    */
-  insert(machine: NewMachine): Promise<Machine | undefined>;
+  insert(machine: NewMachine, note: EventNote): Promise<Machine | undefined>;
   find(id: string): Promise<Machine | undefined>;
   findByIdempotencyKey(key: string): Promise<Machine | undefined>;
+  /** The machine that was paused into this snapshot, whatever became of it. */
+  findByPausedSnapshot(snapshotId: string): Promise<Machine | undefined>;
   /**
    * Moves a machine along an edge of the state machine.
    *
@@ -71,25 +104,29 @@ export interface MachineStore {
     edge: Transition,
     at: Date,
     changes: MachineChanges,
+    note: EventNote,
   ): Promise<Machine | undefined>;
   /**
-   * Sets a new deadline for a machine that is running or paused.
+   * Sets new timeouts for a machine.
    *
-   * @param onTimeout Kept as it is when `undefined`.
-   * @returns `undefined`, and changes nothing, in any other state.
+   * @returns `undefined`, and changes nothing, when it is not in the state `from`.
    */
-  setDeadline(
+  setTimeouts(
     id: string,
-    timeoutAt: Date | undefined,
-    onTimeout: TimeoutAction | undefined,
+    from: MachineState,
+    changes: TimeoutChanges,
+    at: Date,
   ): Promise<Machine | undefined>;
   /** @throws Fault INVALID_ARGUMENT when the cursor is not one of ours. */
   list(query: MachineQuery): Promise<Page<Machine>>;
-  /** Every machine of a host that holds, or may hold, something there; of every host when `undefined`. */
+  /** Every machine of a host that has not ended; of every host when `undefined`. */
   listLive(hostId: string | undefined): Promise<readonly Machine[]>;
-  /** The earliest deadline of a host's running machines. */
+  /** The earliest moment at which a host's machine is due, see {@link listDue}. */
   nextDeadline(hostId: string): Promise<Date | undefined>;
-  /** Running machines of a host whose deadline is at or before `now`, the longest overdue first. */
+  /**
+   * Machines of a host whose time is up at `now`, the longest overdue first: running ones at
+   * their deadline, and paused ones that nobody has resumed.
+   */
   listDue(hostId: string, now: Date, limit: number): Promise<readonly Machine[]>;
   /**
    * Deletes at most `limit` records of machines that ended before `before`.

@@ -35,7 +35,18 @@ export interface Machine {
   readonly revision: number;
   readonly templateName: string;
   readonly templateTag: string;
+  /** Snapshot of the host that its memory was restored from. */
   readonly snapshotId: string;
+  /** The owner's own snapshot that it was started from; empty for one of a template or a fork. */
+  readonly sourceSnapshotId: string;
+  /** The machine whose memory it goes on from; empty for one that was started from a template. */
+  readonly parentId: string;
+  /** While it pauses or is paused: the snapshot that holds, or will hold, its memory and disk; else empty. */
+  readonly pausedSnapshotId: string;
+  /** While it resumes or when it has been resumed: the machine that goes on from it; else empty. */
+  readonly resumedAs: string;
+  /** Traffic to its previews resumes it when it is paused. */
+  readonly autoResume: boolean;
   readonly vcpus: number;
   readonly memoryMb: number;
   readonly diskMb: number;
@@ -46,6 +57,16 @@ export interface Machine {
   /** When the timeout action happens; `undefined` for a machine without a deadline. */
   readonly timeoutAt: Date | undefined;
   readonly onTimeout: TimeoutAction;
+  /** Length of its timeout, in seconds, which a machine that is resumed from it inherits; 0 for none. */
+  readonly timeoutSeconds: number;
+  /** The timeout action also happens after so many seconds without calls and streams; 0 for never. */
+  readonly idleSeconds: number;
+  /** A paused machine is killed after so many seconds; 0 for never. */
+  readonly deletePausedAfterSeconds: number;
+  /** When a paused machine is killed; `undefined` for never. */
+  readonly deleteAt: Date | undefined;
+  /** It was waiting in a warm pool when it was asked for. */
+  readonly fromWarmPool: boolean;
   /** When it was killed or failed. */
   readonly endedAt: Date | undefined;
   /** Why it failed, with the tail of its console where there is one; else empty. */
@@ -55,7 +76,7 @@ export interface Machine {
   readonly requestHash: string;
 }
 
-/** States in which a machine holds nothing on its host. */
+/** States in which a machine has come to its end. */
 export const ENDED_STATES = ["killed", "failed"] as const satisfies readonly MachineState[];
 
 /** States in which a machine holds, or may hold, something on its host. */
@@ -68,7 +89,12 @@ export const LIVE_STATES = [
   "killing",
 ] as const satisfies readonly MachineState[];
 
-/** Whether a machine in this state holds nothing on its host. */
+/** Whether a machine in this state has come to its end. */
 export function hasEnded(state: MachineState): boolean {
   return state === "killed" || state === "failed";
+}
+
+/** Whether a machine in this state has, or may have, a process on its host. */
+export function holdsMemory(state: MachineState): boolean {
+  return state === "creating" || state === "running" || state === "pausing";
 }

@@ -1,11 +1,21 @@
+import type { Activity } from "./activity.js";
 import type { Creation } from "./creation.js";
 import type { Ending } from "./ending.js";
 import { machineElsewhere, machineNotFound, machineNotRunning } from "./faults.js";
 import type { MachineFeed } from "./feed.js";
 import type { Lifecycle } from "./lifecycle.js";
-import type { Machine, TimeoutAction } from "./machine.js";
-import { checkTimeout, checkTimeoutAction, type MachineRequest } from "./machine-request.js";
-import type { MachineQuery, MachineStore, Page } from "./machine-store.js";
+import type { Machine } from "./machine.js";
+import {
+  checkTimeout,
+  checkTimeouts,
+  type MachineRequest,
+  type TimeoutRequest,
+} from "./machine-request.js";
+import type { MachineQuery, MachineStore, Page, TimeoutChanges } from "./machine-store.js";
+import { deadlineAfter } from "./maker.js";
+import type { Paused, Pausing } from "./pausing.js";
+import type { Connected, Resuming } from "./resuming.js";
+import type { ForkOutcome, Forking, ForkRequest } from "./forking.js";
 
 /** What {@link Machines} needs. */
 export interface MachinesOptions {
@@ -15,6 +25,10 @@ export interface MachinesOptions {
   readonly creation: Creation;
   readonly ending: Ending;
   readonly feed: MachineFeed;
+  readonly pausing: Pausing;
+  readonly resuming: Resuming;
+  readonly forking: Forking;
+  readonly activity: Activity;
 }
 
 /** One step of a watch: a machine as it is now, or the end of the first look. */
@@ -83,25 +97,90 @@ export class Machines {
     return this.#options.ending.kill(id, { cause: "request", signal });
   }
 
+  /** See {@link Resuming.connect}. */
+  async connect(
+    id: string,
+    timeoutSeconds: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Connected> {
+    const connected = await this.#options.resuming.connect(id, timeoutSeconds, signal);
+    this.#options.activity.touch(connected.machine.id);
+    return connected;
+  }
+
+  /** See {@link Pausing.pause}. */
+  async pause(id: string, signal: AbortSignal): Promise<Paused> {
+    return this.#options.pausing.pause(id, "request", signal);
+  }
+
+  /** See {@link Resuming.resume}. */
+  async resume(
+    snapshotId: string,
+    timeoutSeconds: number | undefined,
+    signal: AbortSignal,
+  ): Promise<Connected> {
+    return this.#options.resuming.resume(snapshotId, timeoutSeconds, signal);
+  }
+
+  /** See {@link Forking.fork}. */
+  async fork(request: ForkRequest, signal: AbortSignal): Promise<readonly ForkOutcome[]> {
+    return this.#options.forking.fork(request, signal);
+  }
+
+  /** When a call or stream last reached a machine, as far as this server knows. */
+  lastUsedAt(id: string): Date | undefined {
+    return this.#options.activity.lastUsedAt(id);
+  }
+
   /**
-   * Sets a new deadline, counted from now.
+   * Sets new timeouts of a running or paused machine. Those of a paused one hold
+   * for the machine that will go on from it.
    *
-   * @param seconds 0 removes the deadline.
-   * @param onTimeout Kept as it is when `undefined`.
+   * @param seconds Counted from now, or from its resume; 0 for no deadline.
+   * @param timeouts What else changes; kept as it is when `undefined`.
    * @throws Fault INVALID_ARGUMENT, MACHINE_NOT_FOUND, MACHINE_NOT_RUNNING, MACHINE_DIED.
    */
   async setTimeout(
     id: string,
     seconds: number,
-    onTimeout: TimeoutAction | undefined,
+    timeouts: Omit<TimeoutRequest, "autoResume"> = {},
   ): Promise<Machine> {
     const { store, lifecycle } = this.#options;
     checkTimeout("seconds", seconds);
-    checkTimeoutAction(onTimeout);
-    const timeoutAt = seconds === 0 ? undefined : new Date(Date.now() + seconds * 1000);
-    const changed = await store.setDeadline(id, timeoutAt, onTimeout);
-    if (changed === undefined) throw machineNotRunning(await this.get(id));
-    lifecycle.announce(changed, "timeout set");
-    return changed;
+    checkTimeouts(timeouts);
+    for (;;) {
+      const machine = await this.get(id);
+      const { state } = machine;
+      if (state !== "running" && state !== "paused") throw machineNotRunning(machine);
+      const now = new Date();
+      const changes = timeoutChanges(machine, seconds, timeouts, now);
+      const changed = await store.setTimeouts(id, state, changes, now);
+      // Undefined when it has just left the state that the changes are for.
+      if (changed === undefined) continue;
+      lifecycle.announce(changed, "timeout set");
+      return changed;
+    }
   }
+}
+
+function timeoutChanges(
+  { state, stateSince }: Machine,
+  seconds: number,
+  timeouts: TimeoutRequest,
+  now: Date,
+): TimeoutChanges {
+  const { onTimeout, idleSeconds, deletePausedAfterSeconds } = timeouts;
+  const paused = state === "paused";
+  return {
+    timeoutSeconds: seconds,
+    ...(!paused && { timeoutAt: deadlineAfter(seconds, now) }),
+    ...(onTimeout !== undefined && { onTimeout }),
+    // What is killed at its timeout is never paused for its previews to resume.
+    ...(onTimeout === "kill" && { autoResume: false }),
+    ...(idleSeconds !== undefined && { idleSeconds }),
+    ...(deletePausedAfterSeconds !== undefined && {
+      deletePausedAfterSeconds,
+      ...(paused && { deleteAt: deadlineAfter(deletePausedAfterSeconds, stateSince) }),
+    }),
+  };
 }

@@ -20,6 +20,11 @@ export function randomAlphanumeric(length: number): string {
   return text;
 }
 
+/** A new snapshot id: `s` and 19 random characters, 98 bits. */
+export function newSnapshotId(): string {
+  return `s${randomAlphanumeric(19)}`;
+}
+
 /** A new machine id: `m` and 19 random characters, 98 bits. It is also the machine's hostname. */
 export function newMachineId(): string {
   return `m${randomAlphanumeric(19)}`;

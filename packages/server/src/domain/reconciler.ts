@@ -3,8 +3,11 @@ import type { Ending } from "./ending.js";
 import { describeDeath } from "./failure.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import type { Log } from "./log.js";
-import type { Machine } from "./machine.js";
+import { hasEnded, type Machine } from "./machine.js";
 import type { MachineStore } from "./machine-store.js";
+import type { Pausing } from "./pausing.js";
+import type { Resuming } from "./resuming.js";
+import type { SnapshotReconciler } from "./snapshot-reconciler.js";
 import type { Starts } from "./starts.js";
 
 /** What {@link Reconciler} needs. */
@@ -14,6 +17,9 @@ export interface ReconcilerOptions {
   readonly store: MachineStore;
   readonly starts: Starts;
   readonly ending: Ending;
+  readonly pausing: Pausing;
+  readonly resuming: Resuming;
+  readonly snapshots: SnapshotReconciler;
   readonly log: Log;
 }
 
@@ -53,13 +59,15 @@ export class Reconciler {
         .map(({ machineId }) => [machineId, this.#reap(machineId, signal)] as const),
     ];
     await Promise.all(repairs.map(([id, repair]) => this.#settle(id, repair)));
+    await this.#options.snapshots.reconcile(signal);
   }
 
   /** Marks machines failed as soon as the host tells that they died. Ends only by its signal, or by throwing. */
   async followExits(signal: AbortSignal): Promise<void> {
-    const { host, ending } = this.#options;
+    const { host, ending, pausing } = this.#options;
     for await (const { machine } of host.watchExits({}, { signal })) {
-      if (machine === undefined) continue;
+      // Of one that is being paused the capture tells what became of it.
+      if (machine === undefined || pausing.isPausing(machine.machineId)) continue;
       const failure = describeDeath(machine.consoleTail);
       await this.#settle(machine.machineId, ending.fail(machine.machineId, "died", failure));
     }
@@ -71,14 +79,18 @@ export class Reconciler {
     lookedAt: Date,
     signal: AbortSignal,
   ): Promise<void> {
-    const { starts, ending } = this.#options;
+    const { starts, ending, pausing, resuming } = this.#options;
     // Young states are those of the moment: the host was asked before they began.
     const young = row.stateSince >= lookedAt;
     if (starts.has(row.id) || ending.isKilling(row.id) || young) return;
     switch (row.state) {
-      case "creating":
       case "pausing":
+        return pausing.mend(row.id);
       case "resuming":
+        return resuming.mend(row.id, "reconciler");
+      case "paused":
+        return this.#mendAlias(row);
+      case "creating":
         return ending.fail(row.id, "reconciler", "interrupted: the server stopped in the middle", {
           releaseKey: true,
         });
@@ -88,11 +100,18 @@ export class Reconciler {
       case "running":
         if (held?.state === HostMachineState.RUNNING) return;
         return ending.fail(row.id, "reconciler", describeDeath(held?.consoleTail ?? ""));
-      case "paused":
       case "killed":
       case "failed":
         return;
     }
+  }
+
+  /** An alias ends when the machine that went on from it has. */
+  async #mendAlias(alias: Machine): Promise<void> {
+    if (alias.resumedAs === "") return;
+    const successor = await this.#options.store.find(alias.resumedAs);
+    if (successor !== undefined && !hasEnded(successor.state)) return;
+    await this.#options.ending.endAlias(alias);
   }
 
   async #reap(machineId: string, signal: AbortSignal): Promise<void> {

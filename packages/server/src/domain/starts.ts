@@ -21,6 +21,11 @@ export class Starts {
     return start;
   }
 
+  /** Fulfilled when the present maker of this machine has let go of it; `undefined` when there is none. */
+  ended(id: string): Promise<void> | undefined {
+    return this.#starts.get(id)?.ended;
+  }
+
   /** Tells the maker of a machine to stop, and waits until it has. Nothing to do when there is none. */
   async cancel(id: string, reason: Error): Promise<void> {
     const start = this.#starts.get(id);

@@ -1,4 +1,3 @@
-import type { Ending } from "./ending.js";
 import type { Log } from "./log.js";
 import type { Machine } from "./machine.js";
 import type { MachineStore } from "./machine-store.js";
@@ -17,12 +16,13 @@ type Round = "done" | "more" | "failed";
 export interface TimeoutsOptions {
   readonly hostId: string;
   readonly store: MachineStore;
-  readonly ending: Ending;
+  /** What happens to a machine whose time is up. */
+  readonly expire: (machine: Machine, cause: string) => Promise<unknown>;
   readonly log: Log;
 }
 
 /**
- * Ends machines at their deadlines. There is one timer, set to the next deadline
+ * Ends or pauses machines at their deadlines. There is one timer, set to the next deadline
  * that the store knows, so deadlines outlive the server: those that passed while
  * it was down are met when it starts.
  */
@@ -33,6 +33,8 @@ export class Timeouts implements AsyncDisposable {
   #wakesAt = Infinity;
   #round: Promise<void> | undefined;
   #disposed = false;
+  /** Machines whose timeout action is in progress: what it changes of them is no news. */
+  readonly #acting = new Set<string>();
 
   constructor(options: TimeoutsOptions) {
     this.#options = options;
@@ -48,9 +50,10 @@ export class Timeouts implements AsyncDisposable {
 
   /** Notes a change of a machine: its deadline may be the next one now. */
   observe(machine: Machine): void {
-    if (machine.state !== "running" || machine.timeoutAt === undefined) return;
-    const deadline = machine.timeoutAt.getTime();
-    if (deadline < this.#wakesAt) this.#wakeAt(deadline);
+    const { id, state, timeoutAt, deleteAt } = machine;
+    if (this.#acting.has(id)) return;
+    const due = state === "running" ? timeoutAt : state === "paused" ? deleteAt : undefined;
+    if (due !== undefined && due.getTime() < this.#wakesAt) this.#wakeAt(due.getTime());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -88,16 +91,20 @@ export class Timeouts implements AsyncDisposable {
   }
 
   async #endDue(): Promise<Round> {
-    const { store, hostId, ending, log } = this.#options;
+    const { store, hostId, expire, log } = this.#options;
     const due = await store.listDue(hostId, new Date(), BATCH);
-    const end = async ({ id }: Machine) => {
+    const end = async (machine: Machine) => {
+      this.#acting.add(machine.id);
       try {
-        await ending.kill(id, { cause: "timeout" });
+        await expire(machine, "timeout");
         return true;
       } catch (err) {
-        // Once it is `killing` it is no longer due, and the reconciler finishes it.
-        log.warn({ machineId: id, err }, "a machine could not be killed at its deadline");
+        // Once it is `killing` it is no longer due, and the reconciler finishes it; one that
+        // could not be paused goes on, and it is tried again.
+        log.warn({ machineId: machine.id, err }, "the timeout action failed");
         return false;
+      } finally {
+        this.#acting.delete(machine.id);
       }
     };
     const ended = await Promise.all(due.map(end));

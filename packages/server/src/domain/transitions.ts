@@ -13,20 +13,33 @@ export interface Transition {
  * | transition | host action |
  * |---|---|
  * | `start`  | after `StartMachine` |
+ * | `pause`  | before `CaptureMachine`; allocates the snapshot's id |
+ * | `suspend` | after `CaptureMachine` |
+ * | `unpause` | after a `CaptureMachine` that failed |
+ * | `resume` | before `StartMachine` of the machine that goes on; allocates its id |
+ * | `settle` | after that start, however it ended |
  * | `kill`   | before `StopMachine` |
  * | `finish` | after `StopMachine` |
  * | `fail`   | before `StopMachine`, so that the console's tail is safe in the record |
+ * | `lose`   | after `ListSnapshots`, for a paused machine whose snapshot is gone |
  *
  * A crash between the two is mended by doing the action again: see the reconciler.
  */
 export const TRANSITIONS = {
   start: { from: ["creating"], to: "running" },
+  pause: { from: ["running"], to: "pausing" },
+  suspend: { from: ["pausing"], to: "paused" },
+  unpause: { from: ["pausing"], to: "running" },
+  resume: { from: ["paused"], to: "resuming" },
+  settle: { from: ["resuming"], to: "paused" },
   kill: {
     from: ["creating", "running", "pausing", "paused", "resuming", "failed"],
     to: "killing",
   },
   finish: { from: ["killing"], to: "killed" },
-  fail: { from: ["creating", "running", "pausing", "resuming", "killing"], to: "failed" },
+  // Nothing of a paused or resuming machine runs that could fail.
+  fail: { from: ["creating", "running", "pausing", "killing"], to: "failed" },
+  lose: { from: ["paused"], to: "failed" },
 } as const satisfies Record<string, Transition>;
 
 /** Name of a {@link Transition}. */
@@ -38,8 +51,9 @@ export type TransitionName = keyof typeof TRANSITIONS;
  */
 const LONGEST_STAY_MS: Readonly<Record<TransientState, number>> = {
   creating: 120_000,
-  pausing: 120_000,
-  resuming: 120_000,
+  // Longer than the host's own deadline for a capture: gigabytes may have to reach the disk.
+  pausing: 660_000,
+  resuming: 150_000,
   killing: 90_000,
 };
 

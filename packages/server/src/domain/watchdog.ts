@@ -3,6 +3,8 @@ import { Fault } from "@nullspace/proto/fault";
 import type { Ending } from "./ending.js";
 import type { Log } from "./log.js";
 import type { Machine } from "./machine.js";
+import type { Pausing } from "./pausing.js";
+import type { Resuming } from "./resuming.js";
 import type { Starts } from "./starts.js";
 import { longestStayMs } from "./transitions.js";
 
@@ -11,6 +13,8 @@ export interface WatchdogOptions {
   readonly hostId: string;
   readonly starts: Starts;
   readonly ending: Ending;
+  readonly pausing: Pausing;
+  readonly resuming: Resuming;
   readonly log: Log;
 }
 
@@ -41,12 +45,18 @@ export class Watchdog implements Disposable {
   }
 
   async #expire(machine: Machine, longest: number): Promise<void> {
-    const { starts, ending, log } = this.#options;
+    const { starts, ending, pausing, resuming, log } = this.#options;
     const { id, state } = machine;
     this.#timers.delete(id);
     const failure = `the machine was ${state} for more than ${longest / 1000} s`;
     try {
-      if (starts.has(id)) {
+      if (state === "pausing") {
+        const reason = new Fault(ErrorReason.CAPTURE_FAILED, failure, { remedy: "Try again." });
+        await pausing.giveUp(id, reason, "watchdog");
+      } else if (state === "resuming") {
+        // While it is being resumed, the new machine has a watchdog of its own.
+        await resuming.mend(id, "watchdog");
+      } else if (starts.has(id)) {
         // Its maker tells its caller why and leaves the machine failed.
         await starts.cancel(id, new Fault(ErrorReason.MACHINE_START_FAILED, failure));
       } else await ending.fail(id, "watchdog", failure);

@@ -23,6 +23,8 @@ export interface AgentProxyOptions {
    * the machine is not there or not running.
    */
   readonly admit: (authorization: string | undefined, machineId: string) => Promise<void>;
+  /** Notes that a machine is in use until what it gives is disposed. */
+  readonly use: (machineId: string) => Disposable;
   /** The live HTTP/2 session to a machine's agent. */
   readonly connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>;
   /**
@@ -62,6 +64,7 @@ export class AgentProxy {
     });
     try {
       const session = await this.#connect(request, gone.signal);
+      using _ = this.#options.use(requireMachineId(request));
       gone.signal.throwIfAborted();
       exchange.upstream = session.request({
         ...headersForGuest(request.headers),

@@ -87,7 +87,8 @@ export function hasCode(error: unknown, ...codes: string[]): error is NodeJS.Err
   return error instanceof Error && "code" in error && codes.includes(String(error.code));
 }
 
-async function syncPath(path: string): Promise<void> {
+/** Waits until a file or folder is on the disk. */
+export async function syncPath(path: string): Promise<void> {
   await using handle = await open(path, "r");
   await handle.sync();
 }

@@ -2,9 +2,10 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, open, readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
-import type { FileDigest } from "@nullspace/proto/host";
+import { type FileDigest, FileDigestSchema } from "@nullspace/proto/host";
 import { hasCode, replaceFile } from "./durable-files.js";
 import { isObject } from "./qemu/qmp/json.js";
 
@@ -98,6 +99,13 @@ export class VerifiedFiles {
     this.#known.set(path, stamp);
     return true;
   }
+}
+
+/** Size and SHA-256 of a file. */
+export async function digestFile(path: string): Promise<FileDigest> {
+  await using file = await open(path, "r");
+  const { size } = await file.stat();
+  return create(FileDigestSchema, { size: BigInt(size), sha256: await hashFile(file) });
 }
 
 /** SHA-256 of a whole file in lower-case hexadecimal. */

@@ -27,8 +27,12 @@ const STATE_BY_NUMBER: ReadonlyMap<State, MachineState> = new Map(
   ).map((state) => [STATES[state], state]),
 );
 
-/** The message that tells of a machine. */
-export function toMachineMessage(machine: Machine): MachineMessage {
+/**
+ * The message that tells of a machine.
+ *
+ * @param lastActiveAt When it was last used, where that is known.
+ */
+export function toMachineMessage(machine: Machine, lastActiveAt?: Date): MachineMessage {
   const { startedAt, timeoutAt, endedAt } = machine;
   return create(MachineSchema, {
     id: machine.id,
@@ -45,6 +49,16 @@ export function toMachineMessage(machine: Machine): MachineMessage {
     onTimeout: machine.onTimeout === "kill" ? Action.KILL : Action.PAUSE,
     ...(endedAt && { endedAt: timestampFromDate(endedAt) }),
     failure: machine.failure,
+    snapshotId: machine.sourceSnapshotId,
+    parentId: machine.parentId,
+    // While it pauses there is no such snapshot yet.
+    pausedSnapshotId: machine.state === "pausing" ? "" : machine.pausedSnapshotId,
+    resumedAs: machine.state === "paused" ? machine.resumedAs : "",
+    autoResume: machine.autoResume,
+    idleSeconds: machine.idleSeconds,
+    deletePausedAfterSeconds: machine.deletePausedAfterSeconds,
+    ...(lastActiveAt && { lastActiveAt: timestampFromDate(lastActiveAt) }),
+    fromWarmPool: machine.fromWarmPool,
   });
 }
 
@@ -56,6 +70,11 @@ export function toReceiptMessage(receipt: Receipt): AdoptionReceipt {
     entropyReseeded: receipt.entropyReseeded,
     identityRenewed: receipt.identityRenewed,
   });
+}
+
+/** The number that stands for a state on the wire. */
+export function toStateNumber(state: MachineState): State {
+  return STATES[state];
 }
 
 /** The state that a number on the wire means; `undefined` for one that we do not know. */

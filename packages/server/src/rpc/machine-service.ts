@@ -3,21 +3,27 @@ import {
   MachineSchema,
   type MachineService,
   type MachineServiceCreateRequest,
+  type MachineServiceForkRequest,
   type MachineServiceListRequest,
+  WarmPoolMode,
 } from "@nullspace/proto";
 import { invalid, pageSize } from "../domain/limits.js";
-import type { MachineState } from "../domain/machine.js";
+import type { ForkRequest } from "../domain/forking.js";
+import type { Machine, MachineState } from "../domain/machine.js";
 import type { MachineRequest } from "../domain/machine-request.js";
 import type { MachineQuery } from "../domain/machine-store.js";
 import type { Machines } from "../domain/machines.js";
+import type { Connected } from "../domain/resuming.js";
 import { parseTemplate } from "../domain/templates.js";
 import { applyFieldMask } from "./field-mask.js";
+import { toForkResult } from "./fork-message.js";
 import {
   fromActionNumber,
   fromStateNumber,
   toMachineMessage,
   toReceiptMessage,
 } from "./machine-message.js";
+import { toSnapshotMessage } from "./snapshot-message.js";
 
 /** What a listing shows when no state is asked for. */
 const ALL_BUT_KILLED: readonly MachineState[] = [
@@ -34,22 +40,30 @@ const ALL_BUT_KILLED: readonly MachineState[] = [
  * MachineService over the domain.
  *
  * @param stopping Aborted when the server begins to stop: ends watches, which would never end by themselves.
+ * @param onDefect Told of errors of a fork's children that nobody foresaw.
  */
 export function machineService(
   machines: Machines,
   stopping: AbortSignal,
+  onDefect: (error: unknown) => void,
 ): ServiceImpl<typeof MachineService> {
+  const toMessage = (machine: Machine) =>
+    toMachineMessage(machine, machines.lastUsedAt(machine.id));
+  const toConnected = ({ machine, resumed }: Connected) => ({
+    machine: toMessage(machine),
+    ...(resumed && machine.receipt && { receipt: toReceiptMessage(machine.receipt) }),
+  });
   return {
     async create(request, { signal }) {
       const machine = await machines.create(toMachineRequest(request), signal);
       return {
-        machine: toMachineMessage(machine),
+        machine: toMessage(machine),
         ...(machine.receipt && { receipt: toReceiptMessage(machine.receipt) }),
       };
     },
 
     async get({ id, fields }) {
-      const machine = toMachineMessage(await machines.get(id));
+      const machine = toMessage(await machines.get(id));
       return { machine: applyFieldMask(MachineSchema, machine, fields) };
     },
 
@@ -57,7 +71,7 @@ export function machineService(
       const { items, nextCursor } = await machines.list(toQuery(request));
       return {
         machines: items.map((machine) =>
-          applyFieldMask(MachineSchema, toMachineMessage(machine), request.fields),
+          applyFieldMask(MachineSchema, toMessage(machine), request.fields),
         ),
         nextCursor,
       };
@@ -65,26 +79,60 @@ export function machineService(
 
     async *watch(_request, { signal }) {
       for await (const step of machines.watch(AbortSignal.any([signal, stopping]))) {
-        yield "machine" in step
-          ? { machine: toMachineMessage(step.machine) }
-          : { synced: step.synced };
+        yield "machine" in step ? { machine: toMessage(step.machine) } : { synced: step.synced };
       }
     },
 
     async kill({ id }, { signal }) {
-      return { machine: toMachineMessage(await machines.kill(id, signal)) };
+      return { machine: toMessage(await machines.kill(id, signal)) };
     },
 
-    async setTimeout({ id, seconds, onTimeout }) {
-      const machine = await machines.setTimeout(id, seconds, fromActionNumber(onTimeout));
-      return { machine: toMachineMessage(machine) };
+    async connect({ id, timeoutSeconds }, { signal }) {
+      return toConnected(await machines.connect(id, timeoutSeconds, signal));
     },
+
+    async pause({ id }, { signal }) {
+      const { machine, snapshot } = await machines.pause(id, signal);
+      return { machine: toMessage(machine), snapshot: toSnapshotMessage(snapshot) };
+    },
+
+    async resume({ snapshotId, timeoutSeconds }, { signal }) {
+      return toConnected(await machines.resume(snapshotId, timeoutSeconds, signal));
+    },
+
+    async fork(request, { signal }) {
+      const outcomes = await machines.fork(toForkRequest(request), signal);
+      return { results: outcomes.map((outcome) => toForkResult(outcome, onDefect)) };
+    },
+
+    async setTimeout({ id, seconds, onTimeout, idleSeconds, deletePausedAfterSeconds }) {
+      const timeouts = {
+        onTimeout: fromActionNumber(onTimeout),
+        idleSeconds,
+        deletePausedAfterSeconds,
+      };
+      return { machine: toMessage(await machines.setTimeout(id, seconds, timeouts)) };
+    },
+  };
+}
+
+function toForkRequest(request: MachineServiceForkRequest): ForkRequest {
+  const { id, count, idempotencyKey, metadata, envs, timeoutSeconds } = request;
+  return {
+    id,
+    count,
+    idempotencyKey,
+    metadata,
+    envs,
+    timeoutSeconds,
+    onTimeout: fromActionNumber(request.onTimeout),
   };
 }
 
 function toMachineRequest(request: MachineServiceCreateRequest): MachineRequest {
   const { template, vcpus, memoryMb, diskMb, timeoutSeconds, onTimeout } = request;
-  const { metadata, envs, cwd, idempotencyKey } = request;
+  const { metadata, envs, cwd, idempotencyKey, snapshotId } = request;
+  const { autoResume, idleSeconds, deletePausedAfterSeconds, warmPool } = request;
   return {
     template,
     vcpus,
@@ -96,6 +144,11 @@ function toMachineRequest(request: MachineServiceCreateRequest): MachineRequest 
     envs,
     cwd,
     idempotencyKey,
+    snapshotId,
+    autoResume,
+    idleSeconds,
+    deletePausedAfterSeconds,
+    warmPool: warmPool === WarmPoolMode.UNSPECIFIED ? WarmPoolMode.PREFER : warmPool,
   };
 }
 

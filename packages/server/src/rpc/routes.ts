@@ -1,10 +1,18 @@
 import type { ConnectRouter, ConnectRouterOptions, HandlerContext } from "@connectrpc/connect";
-import { KeyService, MachineService, TransferService } from "@nullspace/proto";
+import {
+  EventService,
+  KeyService,
+  MachineService,
+  SnapshotService,
+  TransferService,
+} from "@nullspace/proto";
 import { faultInterceptor, mapError } from "@nullspace/proto/fault";
 import type { ControlPlane } from "../domain/control-plane.js";
 import type { TransferUrls } from "../domain/transfer-urls.js";
+import { eventService } from "./event-service.js";
 import { keyService } from "./key-service.js";
 import { machineService } from "./machine-service.js";
+import { snapshotService } from "./snapshot-service.js";
 import { transferService } from "./transfer-service.js";
 
 /** Largest message that the control plane reads. */
@@ -39,7 +47,9 @@ export function apiOptions({
       }
     },
     routes(router) {
-      router.service(MachineService, machineService(controlPlane.machines, stopping));
+      router.service(MachineService, machineService(controlPlane.machines, stopping, onDefect));
+      router.service(SnapshotService, snapshotService(controlPlane.snapshots));
+      router.service(EventService, eventService(controlPlane.events, stopping));
       router.service(KeyService, keyService(controlPlane.keys));
       router.service(TransferService, transferService(controlPlane.machines, transferUrls));
     },

@@ -1,6 +1,6 @@
 import type { Insertable, Selectable, Updateable } from "kysely";
 import type { Machine, MachineState, Receipt, TimeoutAction } from "../domain/machine.js";
-import type { MachineChanges, NewMachine } from "../domain/machine-store.js";
+import type { MachineChanges, NewMachine, TimeoutChanges } from "../domain/machine-store.js";
 import type { MachinesTable } from "./schema.js";
 
 /** Every word that stands for a state in the table. */
@@ -39,6 +39,16 @@ export function fromRow(row: Selectable<MachinesTable>): Machine {
     failure: row.failure,
     receipt: row.receipt === null ? undefined : toReceipt(row.receipt),
     requestHash: row.request_hash,
+    sourceSnapshotId: row.source_snapshot_id,
+    parentId: row.parent_id,
+    pausedSnapshotId: row.paused_snapshot_id,
+    resumedAs: row.resumed_as,
+    autoResume: row.auto_resume !== 0,
+    timeoutSeconds: row.timeout_seconds,
+    idleSeconds: row.idle_seconds,
+    deletePausedAfterSeconds: row.delete_paused_after_seconds,
+    deleteAt: toOptionalDate(row.delete_at),
+    fromWarmPool: row.from_warm_pool !== 0,
   };
 }
 
@@ -65,6 +75,12 @@ export function newRow(machine: NewMachine): Insertable<MachinesTable> {
     receipt: null,
     idempotency_key: machine.idempotencyKey ?? null,
     request_hash: machine.requestHash,
+    source_snapshot_id: machine.sourceSnapshotId,
+    parent_id: machine.parentId,
+    auto_resume: Number(machine.autoResume),
+    timeout_seconds: machine.timeoutSeconds,
+    idle_seconds: machine.idleSeconds,
+    delete_paused_after_seconds: machine.deletePausedAfterSeconds,
   };
 }
 
@@ -77,6 +93,25 @@ export function changedColumns(changes: MachineChanges): Updateable<MachinesTabl
     ...(changes.failure !== undefined && { failure: changes.failure }),
     ...(changes.receipt !== undefined && { receipt: JSON.stringify(changes.receipt) }),
     ...(changes.releaseKey === true && { idempotency_key: null }),
+    ...(changes.fromWarmPool !== undefined && { from_warm_pool: Number(changes.fromWarmPool) }),
+    ...(changes.pausedSnapshotId !== undefined && { paused_snapshot_id: changes.pausedSnapshotId }),
+    ...(changes.resumedAs !== undefined && { resumed_as: changes.resumedAs }),
+    ...("deleteAt" in changes && { delete_at: toMilliseconds(changes.deleteAt) }),
+  };
+}
+
+/** What new timeouts write. */
+export function timeoutColumns(changes: TimeoutChanges): Updateable<MachinesTable> {
+  return {
+    ...("timeoutAt" in changes && { timeout_at: toMilliseconds(changes.timeoutAt) }),
+    ...("deleteAt" in changes && { delete_at: toMilliseconds(changes.deleteAt) }),
+    ...(changes.timeoutSeconds !== undefined && { timeout_seconds: changes.timeoutSeconds }),
+    ...(changes.onTimeout !== undefined && { on_timeout: changes.onTimeout }),
+    ...(changes.autoResume !== undefined && { auto_resume: Number(changes.autoResume) }),
+    ...(changes.idleSeconds !== undefined && { idle_seconds: changes.idleSeconds }),
+    ...(changes.deletePausedAfterSeconds !== undefined && {
+      delete_paused_after_seconds: changes.deletePausedAfterSeconds,
+    }),
   };
 }
 
@@ -95,7 +130,8 @@ export function toOptionalDate(milliseconds: number | string | null): Date | und
   return milliseconds === null ? undefined : toDate(milliseconds);
 }
 
-function toState(text: string): MachineState {
+/** The state that a column names. */
+export function toState(text: string): MachineState {
   if (isState(text)) return text;
   throw new Error(`the database holds an unknown machine state: ${text}`);
 }
@@ -109,7 +145,8 @@ function toTimeoutAction(text: string): TimeoutAction {
   throw new Error(`the database holds an unknown timeout action: ${text}`);
 }
 
-function toLabels(json: string): Record<string, string> {
+/** The labels that a column holds as JSON. */
+export function toLabels(json: string): Record<string, string> {
   return Object.fromEntries(jsonEntries(json).map(([name, value]) => [name, String(value)]));
 }
 
@@ -123,7 +160,8 @@ function toReceipt(json: string): Receipt {
   };
 }
 
-function jsonEntries(json: string): [string, unknown][] {
+/** Names and values of a JSON object. */
+export function jsonEntries(json: string): [string, unknown][] {
   const value: unknown = JSON.parse(json);
   return typeof value === "object" && value !== null ? Object.entries(value) : [];
 }

@@ -1,18 +1,29 @@
 import { type ExpressionBuilder, sql } from "kysely";
-import { LIVE_STATES, type Machine, type TimeoutAction } from "../domain/machine.js";
+import type { EventNote } from "../domain/event.js";
+import { LIVE_STATES, type Machine, type MachineState } from "../domain/machine.js";
 import type {
   MachineChanges,
   MachineQuery,
   MachineStore,
   NewMachine,
   Page,
+  TimeoutChanges,
 } from "../domain/machine-store.js";
 import type { Transition } from "../domain/transitions.js";
 import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
-import { changedColumns, fromRow, newRow, toMilliseconds, toOptionalDate } from "./machine-row.js";
+import { appendEvent, stateEvent } from "./events.js";
+import {
+  changedColumns,
+  fromRow,
+  newRow,
+  timeoutColumns,
+  toOptionalDate,
+  toState,
+} from "./machine-row.js";
 import { toPage } from "./pages.js";
 import type { Schema } from "./schema.js";
+import { stepSnapshot } from "./snapshots.js";
 
 /** Machines' records in a SQL database. */
 export class SqlMachineStore implements MachineStore {
@@ -22,18 +33,19 @@ export class SqlMachineStore implements MachineStore {
     this.#database = database;
   }
 
-  async insert(machine: NewMachine): Promise<Machine | undefined> {
+  async insert(machine: NewMachine, note: EventNote): Promise<Machine | undefined> {
     const labels = Object.entries(machine.metadata).map(([name, value]) => ({
       machine_id: machine.id,
       name,
       value,
     }));
-    if (labels.length === 0) return insertRow(this.#database, machine);
     return this.#database.transaction().execute(async (transaction) => {
       const inserted = await insertRow(transaction, machine);
-      if (inserted !== undefined) {
+      if (inserted === undefined) return undefined;
+      if (labels.length > 0) {
         await transaction.insertInto("machine_labels").values(labels).execute();
       }
+      await appendEvent(transaction, stateEvent(inserted, undefined, machine.createdAt, note));
       return inserted;
     });
   }
@@ -56,40 +68,66 @@ export class SqlMachineStore implements MachineStore {
     return row && fromRow(row);
   }
 
+  async findByPausedSnapshot(snapshotId: string): Promise<Machine | undefined> {
+    const row = await this.#database
+      .selectFrom("machines")
+      .selectAll()
+      .where("paused_snapshot_id", "=", snapshotId)
+      .executeTakeFirst();
+    return row && fromRow(row);
+  }
+
   async transition(
     id: string,
     edge: Transition,
     at: Date,
     changes: MachineChanges,
+    note: EventNote,
   ): Promise<Machine | undefined> {
-    const row = await this.#database
-      .updateTable("machines")
-      .set({ ...changedColumns(changes), state: edge.to, state_since: at.getTime() })
-      .set((eb) => ({ revision: eb("revision", "+", 1) }))
-      .where("id", "=", id)
-      .where("state", "in", edge.from)
-      .returningAll()
-      .executeTakeFirst();
-    return row && fromRow(row);
+    return this.#database.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .updateTable("machines")
+        .set({ ...changedColumns(changes), state: edge.to, state_since: at.getTime() })
+        // On the right-hand side is the row as it was.
+        .set((eb) => ({ revision: eb("revision", "+", 1), prior_state: eb.ref("state") }))
+        .where("id", "=", id)
+        .where("state", "in", edge.from)
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined) return undefined;
+      const machine = fromRow(row);
+      if (changes.snapshot !== undefined) {
+        await stepSnapshot(transaction, changes.snapshot, at, note);
+      }
+      await appendEvent(transaction, stateEvent(machine, toState(row.prior_state), at, note));
+      return machine;
+    });
   }
 
-  async setDeadline(
+  async setTimeouts(
     id: string,
-    timeoutAt: Date | undefined,
-    onTimeout: TimeoutAction | undefined,
+    from: MachineState,
+    changes: TimeoutChanges,
+    at: Date,
   ): Promise<Machine | undefined> {
-    const row = await this.#database
-      .updateTable("machines")
-      .set({
-        timeout_at: toMilliseconds(timeoutAt),
-        ...(onTimeout !== undefined && { on_timeout: onTimeout }),
-      })
-      .set((eb) => ({ revision: eb("revision", "+", 1) }))
-      .where("id", "=", id)
-      .where("state", "in", ["running", "paused"])
-      .returningAll()
-      .executeTakeFirst();
-    return row && fromRow(row);
+    return this.#database.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .updateTable("machines")
+        .set(timeoutColumns(changes))
+        .set((eb) => ({ revision: eb("revision", "+", 1) }))
+        .where("id", "=", id)
+        .where("state", "=", from)
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined) return undefined;
+      await appendEvent(transaction, {
+        type: "machine timeout set",
+        createdAt: at,
+        machineId: id,
+        cause: "request",
+      });
+      return fromRow(row);
+    });
   }
 
   async list(query: MachineQuery): Promise<Page<Machine>> {
@@ -131,23 +169,13 @@ export class SqlMachineStore implements MachineStore {
   }
 
   async nextDeadline(hostId: string): Promise<Date | undefined> {
-    const row = await this.#database
-      .selectFrom("machines")
-      .select((eb) => eb.fn.min("timeout_at").as("next"))
-      .where("host_id", "=", hostId)
-      .where("state", "=", "running")
-      .executeTakeFirst();
-    return toOptionalDate(row?.next ?? null);
+    const [first] = await this.#selectDue(hostId).limit(1).execute();
+    return toOptionalDate(first?.due_at ?? null);
   }
 
   async listDue(hostId: string, now: Date, limit: number): Promise<readonly Machine[]> {
-    const rows = await this.#database
-      .selectFrom("machines")
-      .selectAll()
-      .where("host_id", "=", hostId)
-      .where("state", "=", "running")
-      .where("timeout_at", "<=", now.getTime())
-      .orderBy("timeout_at")
+    const rows = await this.#selectDue(hostId)
+      .where((eb) => eb(dueAt(eb), "<=", now.getTime()))
       .limit(limit)
       .execute();
     return rows.map(fromRow);
@@ -168,6 +196,31 @@ export class SqlMachineStore implements MachineStore {
       .executeTakeFirstOrThrow();
     return Number(numDeletedRows);
   }
+
+  /** Machines that have a moment at which something happens to them, the next one first. */
+  #selectDue(hostId: string) {
+    return this.#database
+      .selectFrom("machines")
+      .selectAll()
+      .select((eb) => dueAt(eb).as("due_at"))
+      .where("host_id", "=", hostId)
+      .where((eb) =>
+        eb.or([
+          eb("state", "=", "running").and("timeout_at", "is not", null),
+          eb("state", "=", "paused").and("resumed_as", "=", "").and("delete_at", "is not", null),
+        ]),
+      )
+      .orderBy("due_at");
+  }
+}
+
+function dueAt(eb: ExpressionBuilder<Schema, "machines">) {
+  return eb
+    .case("state")
+    .when("running")
+    .then(eb.ref("timeout_at"))
+    .else(eb.ref("delete_at"))
+    .end();
 }
 
 async function insertRow(database: Database, machine: NewMachine): Promise<Machine | undefined> {

@@ -35,6 +35,72 @@ export interface MachinesTable {
   receipt: string | null;
   idempotency_key: string | null;
   request_hash: string;
+  /** The state it was in before this one. */
+  prior_state: ColumnType<string, never, string>;
+  source_snapshot_id: string;
+  parent_id: string;
+  paused_snapshot_id: ColumnType<string, never, string>;
+  resumed_as: ColumnType<string, never, string>;
+  /** 0 or 1. */
+  auto_resume: number;
+  timeout_seconds: number;
+  idle_seconds: number;
+  delete_paused_after_seconds: number;
+  delete_at: OptionalMilliseconds;
+  /** 0 or 1. */
+  from_warm_pool: ColumnType<number, never, number>;
+}
+
+/** Table `snapshots`: one row per snapshot of a machine. */
+export interface SnapshotsTable {
+  id: string;
+  host_id: string;
+  kind: string;
+  state: string;
+  machine_id: string;
+  parent_id: string;
+  name: string;
+  metadata: string;
+  template_name: string;
+  template_tag: string;
+  vcpus: number;
+  memory_mb: number;
+  disk_mb: number;
+  cwd: string;
+  size_bytes: ColumnType<number | string, number, number>;
+  stopped_ms: number;
+  created_at: Milliseconds;
+  idempotency_key: string | null;
+  request_hash: string;
+}
+
+/** Table `snapshot_labels`: as `machine_labels`. */
+export interface SnapshotLabelsTable {
+  snapshot_id: string;
+  name: string;
+  value: string;
+}
+
+/** Table `events`: one row per event, written once. */
+export interface EventsTable {
+  id: ColumnType<number | string, number, never>;
+  type: string;
+  created_at: Milliseconds;
+  machine_id: string;
+  snapshot_id: string;
+  source_machine_id: string;
+  from_state: string | null;
+  to_state: string | null;
+  cause: string;
+  /** JSON object. */
+  timings: string;
+  failure: string;
+}
+
+/** Table `event_counter`: one row, with the id of the newest event. */
+export interface EventCounterTable {
+  id: number;
+  last: ColumnType<number | string, never, number | string>;
 }
 
 /** Table `machine_labels`: the metadata of machines, one row per label, to search by. Written once. */
@@ -59,4 +125,8 @@ export interface Schema {
   machines: MachinesTable;
   machine_labels: MachineLabelsTable;
   api_keys: ApiKeysTable;
+  snapshots: SnapshotsTable;
+  snapshot_labels: SnapshotLabelsTable;
+  events: EventsTable;
+  event_counter: EventCounterTable;
 }

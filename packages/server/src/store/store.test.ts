@@ -6,13 +6,16 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import type { Machine } from "../domain/machine.js";
 import type { MachineQuery, NewMachine } from "../domain/machine-store.js";
 import { TRANSITIONS } from "../domain/transitions.js";
-import { HOST_ID, newMachine, query } from "../testing/machines.js";
+import { HOST_ID, newMachine, newSnapshot, query, snapshotQuery } from "../testing/machines.js";
 import { TestPostgres } from "../testing/postgres.js";
 import { type Database, openDatabase } from "./database.js";
+import { SqlEventStore } from "./events.js";
 import { SqlKeyStore } from "./keys.js";
 import { SqlMachineStore } from "./machines.js";
+import { SqlSnapshotStore } from "./snapshots.js";
 
 const NOW = new Date(1_800_000_100_000);
+const NOTE = { cause: "test" };
 const onIdleError = (error: Error) => {
   throw error;
 };
@@ -41,6 +44,8 @@ describe.each([
   let database: Database;
   let machines: SqlMachineStore;
   let keys: SqlKeyStore;
+  let snapshots: SqlSnapshotStore;
+  let events: SqlEventStore;
 
   beforeAll(async () => {
     backend = await startBackend();
@@ -52,11 +57,13 @@ describe.each([
     database = await openDatabase(location, onIdleError);
     machines = new SqlMachineStore(database);
     keys = new SqlKeyStore(database);
+    snapshots = new SqlSnapshotStore(database);
+    events = new SqlEventStore(database);
     return async () => database.destroy();
   });
 
   async function add(fields: Partial<NewMachine> = {}): Promise<Machine> {
-    const machine = await machines.insert(newMachine(fields));
+    const machine = await machines.insert(newMachine(fields), NOTE);
     if (machine === undefined) throw new Error("its idempotency key was taken");
     return machine;
   }
@@ -67,14 +74,14 @@ describe.each([
 
   async function addRunning(timeoutAt: Date | undefined, hostId = HOST_ID): Promise<Machine> {
     const { id } = await add({ hostId });
-    const running = await machines.transition(id, TRANSITIONS.start, NOW, { timeoutAt });
+    const running = await machines.transition(id, TRANSITIONS.start, NOW, { timeoutAt }, NOTE);
     if (running === undefined) throw new Error("it did not start");
     return running;
   }
 
   test("a machine reads back as it was written", async () => {
     const machine = newMachine({ metadata: { team: "a'b\"c", emoji: "🚀", empty: "" } });
-    const inserted = await machines.insert(machine);
+    const inserted = await machines.insert(machine, NOTE);
     const { idempotencyKey: _, ...expected } = machine;
     expect(inserted).toMatchObject({ ...expected, state: "creating", revision: 1, failure: "" });
     expect(inserted?.startedAt).toBeUndefined();
@@ -98,22 +105,28 @@ describe.each([
       identityRenewed: true,
     };
     const changes = { startedAt: NOW, timeoutAt: NOW, receipt };
-    const running = await machines.transition(id, TRANSITIONS.start, NOW, changes);
+    const running = await machines.transition(id, TRANSITIONS.start, NOW, changes, NOTE);
     expect(running).toMatchObject({ state: "running", stateSince: NOW, revision: 2, ...changes });
     expect(await machines.find(id)).toEqual(running);
 
-    expect(await machines.transition(id, TRANSITIONS.start, NOW, {})).toBeUndefined();
-    expect(await machines.transition(id, TRANSITIONS.finish, NOW, {})).toBeUndefined();
+    expect(await machines.transition(id, TRANSITIONS.start, NOW, {}, NOTE)).toBeUndefined();
+    expect(await machines.transition(id, TRANSITIONS.finish, NOW, {}, NOTE)).toBeUndefined();
     expect(await machines.find(id)).toEqual(running);
 
-    const failed = await machines.transition(id, TRANSITIONS.fail, NOW, { failure: "it broke" });
+    const failed = await machines.transition(
+      id,
+      TRANSITIONS.fail,
+      NOW,
+      { failure: "it broke" },
+      NOTE,
+    );
     expect(failed).toMatchObject({ state: "failed", failure: "it broke", revision: 3, receipt });
   });
 
   test("of concurrent transitions exactly one wins", async () => {
     const { id } = await add();
     const attempts = Array.from({ length: 8 }, () =>
-      machines.transition(id, TRANSITIONS.start, NOW, {}),
+      machines.transition(id, TRANSITIONS.start, NOW, {}, NOTE),
     );
     const won = (await Promise.all(attempts)).filter((machine) => machine !== undefined);
     expect(won).toHaveLength(1);
@@ -121,18 +134,18 @@ describe.each([
 
   test("an idempotency key belongs to one machine until it is released", async () => {
     const first = await add({ idempotencyKey: "k", metadata: { a: "1" } });
-    expect(await machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } }))).toBe(
-      undefined,
-    );
+    expect(
+      await machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } }), NOTE),
+    ).toBe(undefined);
     expect(await machines.findByIdempotencyKey("k")).toEqual(first);
-    await machines.transition(first.id, TRANSITIONS.fail, NOW, { releaseKey: true });
+    await machines.transition(first.id, TRANSITIONS.fail, NOW, { releaseKey: true }, NOTE);
     expect(await machines.findByIdempotencyKey("k")).toBeUndefined();
     expect((await add({ idempotencyKey: "k" })).id).not.toBe(first.id);
   });
 
   test("of concurrent inserts under one key exactly one wins", async () => {
     const attempts = Array.from({ length: 8 }, () =>
-      machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } })),
+      machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } }), NOTE),
     );
     const won = (await Promise.all(attempts)).filter((machine) => machine !== undefined);
     expect(won).toHaveLength(1);
@@ -200,24 +213,31 @@ describe.each([
     expect(await machines.listDue(HOST_ID, at(20), 10)).toEqual([longDue, due, late]);
   });
 
-  test("a deadline is set and removed only while a machine lives", async () => {
+  test("timeouts are set only in the state they are meant for", async () => {
     const { id, revision } = await addRunning(NOW);
-    const removed = await machines.setDeadline(id, undefined, undefined);
+    const removed = await machines.setTimeouts(id, "running", { timeoutAt: undefined }, NOW);
     expect(removed).toMatchObject({ timeoutAt: undefined, onTimeout: "kill" });
     expect(removed?.revision).toBeGreaterThan(revision);
-    expect(await machines.setDeadline(id, NOW, "pause")).toMatchObject({
+    const changes = {
       timeoutAt: NOW,
+      timeoutSeconds: 7,
       onTimeout: "pause",
-    });
-    await machines.transition(id, TRANSITIONS.kill, NOW, {});
-    expect(await machines.setDeadline(id, NOW, undefined)).toBeUndefined();
+      autoResume: true,
+      idleSeconds: 8,
+      deletePausedAfterSeconds: 31_536_000,
+      deleteAt: NOW,
+    } as const;
+    expect(await machines.setTimeouts(id, "running", changes, NOW)).toMatchObject(changes);
+    expect(await machines.setTimeouts(id, "paused", { timeoutSeconds: 1 }, NOW)).toBeUndefined();
+    await machines.transition(id, TRANSITIONS.kill, NOW, {}, NOTE);
+    expect(await machines.setTimeouts(id, "running", changes, NOW)).toBeUndefined();
   });
 
   test("live machines of one host or of all", async () => {
     const mine = await add();
     const other = await add({ hostId: "h2" });
     const ended = await add();
-    await machines.transition(ended.id, TRANSITIONS.fail, NOW, {});
+    await machines.transition(ended.id, TRANSITIONS.fail, NOW, {}, NOTE);
     expect((await machines.listLive(HOST_ID)).map(({ id }) => id)).toEqual([mine.id]);
     const all = (await machines.listLive(undefined)).map(({ id }) => id);
     expect(all.toSorted()).toEqual([mine.id, other.id].toSorted());
@@ -226,7 +246,7 @@ describe.each([
   test("records of machines that ended long ago go, with their labels, a batch at a time", async () => {
     for (const endedAt of [1000, 2000, 3000, 9000]) {
       const { id } = await add({ metadata: { a: "1" } });
-      await machines.transition(id, TRANSITIONS.fail, NOW, { endedAt: new Date(endedAt) });
+      await machines.transition(id, TRANSITIONS.fail, NOW, { endedAt: new Date(endedAt) }, NOTE);
     }
     const live = await add({ metadata: { a: "1" } });
     expect(await machines.deleteEnded(new Date(5000), 2)).toBe(2);
@@ -236,6 +256,104 @@ describe.each([
     expect(await machines.find(live.id)).toBeDefined();
     const labels = await database.selectFrom("machine_labels").selectAll().execute();
     expect(labels).toHaveLength(2);
+  });
+
+  test("a pause writes machine, snapshot and events together, or nothing", async () => {
+    const { id } = await addRunning(NOW);
+    const snapshot = newSnapshot({ kind: "pause", machineId: id, metadata: { a: "1" } });
+    const adding = { pausedSnapshotId: snapshot.id, snapshot: { add: snapshot } };
+    expect(await machines.transition(id, TRANSITIONS.suspend, NOW, adding, NOTE)).toBeUndefined();
+    expect(await snapshots.find(snapshot.id)).toBeUndefined();
+    const pausing = await machines.transition(id, TRANSITIONS.pause, NOW, adding, NOTE);
+    expect(pausing).toMatchObject({ state: "pausing", pausedSnapshotId: snapshot.id });
+    const { idempotencyKey: _, ...expected } = snapshot;
+    expect(await snapshots.find(snapshot.id)).toMatchObject({ ...expected, state: "creating" });
+
+    const capture = { sizeBytes: 5_000_000_000, stoppedMs: 12.25, diskMb: 4096 };
+    const complete = { snapshot: { complete: snapshot.id, capture }, deleteAt: NOW };
+    const paused = await machines.transition(id, TRANSITIONS.suspend, NOW, complete, NOTE);
+    expect(paused).toMatchObject({ state: "paused", deleteAt: NOW });
+    expect(await snapshots.find(snapshot.id)).toMatchObject({ ...capture, state: "ready" });
+    expect(await machines.findByPausedSnapshot(snapshot.id)).toEqual(paused);
+    const told = (await events.listAfter(0, id, 100)).map((event) => [
+      event.type,
+      event.fromState,
+      event.toState,
+      event.snapshotId,
+    ]);
+    expect(told).toEqual([
+      ["machine state", undefined, "creating", ""],
+      ["machine state", "creating", "running", ""],
+      ["machine state", "running", "pausing", snapshot.id],
+      ["snapshot created", undefined, undefined, snapshot.id],
+      ["machine state", "pausing", "paused", snapshot.id],
+    ]);
+  });
+
+  test("a paused machine is due when it was paused for long enough, unless it was resumed", async () => {
+    const { id } = await addRunning(undefined);
+    await machines.transition(id, TRANSITIONS.pause, NOW, {}, NOTE);
+    const late = new Date(NOW.getTime() + 10);
+    await machines.transition(id, TRANSITIONS.suspend, NOW, { deleteAt: late }, NOTE);
+    const running = await addRunning(new Date(NOW.getTime() + 20));
+    expect(await machines.nextDeadline(HOST_ID)).toEqual(late);
+    expect(await machines.listDue(HOST_ID, NOW, 10)).toEqual([]);
+    const due = await machines.listDue(HOST_ID, new Date(NOW.getTime() + 20), 10);
+    expect(due.map((machine) => machine.id)).toEqual([id, running.id]);
+    await machines.transition(id, TRANSITIONS.resume, NOW, { resumedAs: running.id }, NOTE);
+    await machines.transition(id, TRANSITIONS.settle, NOW, {}, NOTE);
+    expect(await machines.nextDeadline(HOST_ID)).toEqual(running.timeoutAt);
+  });
+
+  test("snapshots: made, completed once, hidden, removed", async () => {
+    const snapshot = newSnapshot({ idempotencyKey: "k", metadata: { a: "1" } });
+    await snapshots.insert(snapshot);
+    expect(await snapshots.insert(newSnapshot({ idempotencyKey: "k" }))).toBeUndefined();
+    expect((await snapshots.list(snapshotQuery())).items).toEqual([]);
+    const capture = { sizeBytes: 1, stoppedMs: 0.5, diskMb: 2048 };
+    const made = await snapshots.complete(snapshot.id, capture, NOW, NOTE);
+    expect(made).toMatchObject({ ...capture, state: "ready", metadata: { a: "1" } });
+    expect(await snapshots.complete(snapshot.id, capture, NOW, NOTE)).toBeUndefined();
+    expect(await snapshots.findByIdempotencyKey("k")).toEqual(made);
+    expect((await snapshots.list(snapshotQuery({ metadata: { a: "1" } }))).items).toEqual([made]);
+    expect((await snapshots.list(snapshotQuery({ metadata: { a: "2" } }))).items).toEqual([]);
+    expect((await snapshots.list(snapshotQuery({ kind: "pause" }))).items).toEqual([]);
+    await snapshots.beginDelete(snapshot.id);
+    expect((await snapshots.list(snapshotQuery())).items).toEqual([]);
+    expect(await snapshots.listOfHost(HOST_ID)).toHaveLength(1);
+    await snapshots.remove(snapshot.id, NOW, NOTE);
+    await snapshots.remove(snapshot.id, NOW, NOTE);
+    expect(await snapshots.listOfHost(HOST_ID)).toEqual([]);
+    const told = (await events.listAfter(0, snapshot.machineId, 10)).map(({ type }) => type);
+    expect(told).toEqual(["snapshot created", "snapshot deleted"]);
+  });
+
+  test("events become visible in the order of their ids, also of many transactions at once", async () => {
+    const seen: number[] = [];
+    const read = async () => {
+      while (seen.length < 60) {
+        const batch = await events.listAfter(seen.at(-1) ?? 0, "", 7);
+        seen.push(...batch.map((event) => event.id));
+      }
+    };
+    const reading = read();
+    await Promise.all(Array.from({ length: 30 }, async () => addRunning(NOW)));
+    await reading;
+    expect(seen).toEqual(Array.from({ length: 60 }, (_, index) => index + 1));
+  });
+
+  test("events go with the record of their machine, and not before their time", async () => {
+    const live = await add({ createdAt: new Date(1000) });
+    const ended = await add({ createdAt: new Date(1000) });
+    const at = new Date(2000);
+    await machines.transition(ended.id, TRANSITIONS.fail, at, { endedAt: at }, NOTE);
+    expect(await events.deleteExpired(new Date(9000), 10)).toBe(0);
+    await machines.deleteEnded(new Date(9000), 10);
+    expect(await events.deleteExpired(new Date(1500), 10)).toBe(1);
+    expect(await events.deleteExpired(new Date(9000), 10)).toBe(1);
+    const rest = await events.listBefore(undefined, "", 10);
+    expect(rest.map(({ machineId }) => machineId)).toEqual([live.id]);
+    expect(await events.lastId()).toBe(3);
   });
 
   test("keys: written, used, revoked once, listed", async () => {

@@ -1,4 +1,5 @@
 import { createClient, createRouterTransport } from "@connectrpc/connect";
+import { WarmPoolMode } from "@nullspace/proto";
 import { faultInterceptor } from "@nullspace/proto/fault";
 import { HostService } from "@nullspace/proto/host";
 import { ControlPlane, type ControlPlaneOptions } from "../domain/control-plane.js";
@@ -8,8 +9,10 @@ import type { Machine } from "../domain/machine.js";
 import type { MachineRequest } from "../domain/machine-request.js";
 import type { Machines } from "../domain/machines.js";
 import type { Database } from "../store/database.js";
+import { SqlEventStore } from "../store/events.js";
 import { SqlKeyStore } from "../store/keys.js";
 import { SqlMachineStore } from "../store/machines.js";
+import { SqlSnapshotStore } from "../store/snapshots.js";
 import type { FakeHost } from "./fake-host.js";
 import { HOST_ID } from "./machines.js";
 import { Life, mortal } from "./mortal.js";
@@ -37,6 +40,8 @@ export function testControlPlane(options: TestControlPlaneOptions): ControlPlane
     hostId: HOST_ID,
     host: mortal(fakeHostClient(fakeHost), life),
     machineStore: mortal(new SqlMachineStore(database), life),
+    snapshotStore: mortal(new SqlSnapshotStore(database), life),
+    eventStore: mortal(new SqlEventStore(database), life),
     keyStore: new SqlKeyStore(database),
     capacity: { maxMachines: 100, maxMemoryMb: 65_536 },
     keepEndedMs: 1000,
@@ -72,6 +77,11 @@ export function machineRequest(fields: Partial<MachineRequest> = {}): MachineReq
     envs: {},
     cwd: "",
     idempotencyKey: "",
+    snapshotId: "",
+    autoResume: false,
+    idleSeconds: 0,
+    deletePausedAfterSeconds: 0,
+    warmPool: WarmPoolMode.UNSPECIFIED,
     ...fields,
   };
 }

@@ -5,13 +5,15 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { ErrorReason } from "@nullspace/proto";
+import { ErrorReason, WarmPoolMode } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import {
+  CaptureOutcome,
   type HostMachine,
   HostMachineSchema,
   HostMachineState,
   type HostService,
+  type StartMachineRequest,
 } from "@nullspace/proto/host";
 import { StubAgent } from "./stub-agent.js";
 
@@ -19,6 +21,9 @@ interface FakeMachine {
   state: HostMachineState;
   consoleTail: string;
   agent: StubAgent | undefined;
+  /** Stands for its memory: a snapshot has it, and who starts from that goes on from there. */
+  count: number;
+  request: StartMachineRequest | undefined;
 }
 
 /** Tests may hold up or break any call of the host here. */
@@ -27,12 +32,25 @@ export interface FakeHostHooks {
   startMachine?: (machineId: string, signal: AbortSignal) => Promise<void>;
   stopMachine?: (machineId: string) => Promise<void>;
   prepareTemplate?: () => Promise<void>;
+  /** Runs before anything is saved. */
+  captureMachine?: (machineId: string, snapshotId: string, signal: AbortSignal) => Promise<void>;
+  /** Runs when the snapshot is safe, before the machine goes on or ends. */
+  captured?: (machineId: string, snapshotId: string) => Promise<void>;
+  deleteSnapshot?: (snapshotId: string) => Promise<void>;
+}
+
+interface FakeSnapshot {
+  machineId: string;
+  diskMb: number;
+  /** What the machine had counted to. */
+  count: number;
 }
 
 /** A host whose machines are small HTTP/2 servers in this process. Outlives the control planes that use it. */
 export class FakeHost implements AsyncDisposable {
   readonly hooks: FakeHostHooks = {};
   readonly machines = new Map<string, FakeMachine>();
+  readonly snapshots = new Map<string, FakeSnapshot>();
   /** Names of the calls, in order. */
   readonly calls: string[] = [];
   readonly #directory = mkdtempSync(join(tmpdir(), "fake-host-"));
@@ -94,12 +112,16 @@ export class FakeHost implements AsyncDisposable {
       ],
     }),
     prepareTemplate: (request) => this.#prepare(request.imageDigest),
-    startMachine: async ({ machineId }, { signal }) => {
+    startMachine: async (request, { signal }) => {
+      const { machineId } = request;
       this.calls.push("startMachine");
+      const image = this.#imageOf(request.snapshotId);
       const machine: FakeMachine = {
         state: HostMachineState.STARTING,
         consoleTail: "",
         agent: undefined,
+        count: image.count,
+        request,
       };
       this.machines.set(machineId, machine);
       await this.hooks.startMachine?.(machineId, signal);
@@ -107,6 +129,7 @@ export class FakeHost implements AsyncDisposable {
       machine.agent = await StubAgent.listen(join(this.#directory, machineId));
       machine.state = HostMachineState.RUNNING;
       return {
+        fromWarmPool: request.warmPool === WarmPoolMode.REQUIRE,
         receipt: {
           generation: 1n,
           clockSkewMs: -3n,
@@ -118,11 +141,42 @@ export class FakeHost implements AsyncDisposable {
     stopMachine: async ({ machineId }) => {
       this.calls.push("stopMachine");
       await this.hooks.stopMachine?.(machineId);
-      const machine = this.machines.get(machineId);
-      await machine?.agent?.[Symbol.asyncDispose]();
-      this.machines.delete(machineId);
+      await this.#remove(machineId);
       return {};
     },
+    captureMachine: async ({ machineId, snapshotId, outcome }, { signal }) => {
+      this.calls.push("captureMachine");
+      if (!this.snapshots.has(snapshotId)) {
+        const machine = this.machines.get(machineId);
+        await this.hooks.captureMachine?.(machineId, snapshotId, signal);
+        signal.throwIfAborted();
+        if (machine?.state !== HostMachineState.RUNNING) {
+          throw new Fault(ErrorReason.MACHINE_NOT_RUNNING, `machine ${machineId} does not run`);
+        }
+        this.snapshots.set(snapshotId, { machineId, diskMb: 2048, count: machine.count });
+        await this.hooks.captured?.(machineId, snapshotId);
+      }
+      if (outcome === CaptureOutcome.STOP) await this.#remove(machineId);
+      return { stoppedMs: 12.5, sizeBytes: 4096n, memoryBytes: 4096n, diskMb: 2048 };
+    },
+    deleteSnapshot: async ({ snapshotId }) => {
+      this.calls.push("deleteSnapshot");
+      await this.hooks.deleteSnapshot?.(snapshotId);
+      this.snapshots.delete(snapshotId);
+      return {};
+    },
+    listSnapshots: () => ({
+      snapshots: [
+        { snapshotId: "t-base", diskMb: 2048, sizeBytes: 1n },
+        ...[...this.snapshots].map(([snapshotId, { machineId, diskMb }]) => ({
+          snapshotId,
+          machineId,
+          diskMb,
+          createdAt: timestampNow(),
+          sizeBytes: 4096n,
+        })),
+      ],
+    }),
     listMachines: () => ({
       machines: [...this.machines].map(([id, machine]) => this.#describe(id, machine)),
     }),
@@ -139,6 +193,18 @@ export class FakeHost implements AsyncDisposable {
     await this.hangUp();
     for (const { agent } of this.machines.values()) await agent?.[Symbol.asyncDispose]();
     rmSync(this.#directory, { recursive: true });
+  }
+
+  #imageOf(snapshotId: string): { count: number } {
+    if (snapshotId.startsWith("snapshot-of-")) return { count: 0 };
+    const snapshot = this.snapshots.get(snapshotId);
+    if (snapshot !== undefined) return snapshot;
+    throw new Fault(ErrorReason.SNAPSHOT_NOT_FOUND, `the host has no snapshot ${snapshotId}`);
+  }
+
+  async #remove(machineId: string): Promise<void> {
+    await this.machines.get(machineId)?.agent?.[Symbol.asyncDispose]();
+    this.machines.delete(machineId);
   }
 
   async *#prepare(imageDigest: string) {

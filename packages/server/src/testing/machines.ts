@@ -1,5 +1,7 @@
-import { newMachineId } from "../domain/random.js";
+import { ENDED_STATES, LIVE_STATES } from "../domain/machine.js";
+import { newMachineId, newSnapshotId } from "../domain/random.js";
 import type { MachineQuery, NewMachine } from "../domain/machine-store.js";
+import type { NewSnapshot, SnapshotQuery } from "../domain/snapshot.js";
 
 /** The host of machines in tests. */
 export const HOST_ID = "h1";
@@ -12,6 +14,12 @@ export function newMachine(fields: Partial<NewMachine> = {}): NewMachine {
     templateName: "base",
     templateTag: "latest",
     snapshotId: "s1",
+    sourceSnapshotId: "",
+    parentId: "",
+    timeoutSeconds: 300,
+    autoResume: false,
+    idleSeconds: 0,
+    deletePausedAfterSeconds: 0,
     vcpus: 2,
     memoryMb: 512,
     diskMb: 2048,
@@ -28,7 +36,7 @@ export function newMachine(fields: Partial<NewMachine> = {}): NewMachine {
 /** A listing of everything, with what a test cares about. */
 export function query(fields: Partial<MachineQuery> = {}): MachineQuery {
   return {
-    states: ["creating", "running", "killing", "killed", "failed"],
+    states: [...LIVE_STATES, ...ENDED_STATES],
     templateName: undefined,
     templateTag: undefined,
     metadata: {},
@@ -36,4 +44,32 @@ export function query(fields: Partial<MachineQuery> = {}): MachineQuery {
     cursor: "",
     ...fields,
   };
+}
+
+/** A snapshot to be captured, with what a test cares about. */
+export function newSnapshot(fields: Partial<NewSnapshot> = {}): NewSnapshot {
+  return {
+    id: newSnapshotId(),
+    hostId: HOST_ID,
+    kind: "reusable",
+    machineId: "m1",
+    parentId: "",
+    name: "",
+    metadata: {},
+    templateName: "base",
+    templateTag: "latest",
+    vcpus: 2,
+    memoryMb: 512,
+    diskMb: 2048,
+    cwd: "/workspace",
+    createdAt: new Date(1_800_000_000_000),
+    idempotencyKey: undefined,
+    requestHash: "hash",
+    ...fields,
+  };
+}
+
+/** A listing of all snapshots, with what a test cares about. */
+export function snapshotQuery(fields: Partial<SnapshotQuery> = {}): SnapshotQuery {
+  return { machineId: "", kind: undefined, metadata: {}, limit: 50, cursor: "", ...fields };
 }

@@ -1,6 +1,7 @@
 import { useMutation } from "@connectrpc/connect-query";
 import { MachineService } from "@nullspace/proto";
 import { explain } from "../explain";
+import { newKey } from "../new-key";
 
 /** Starts a machine of the default template; it appears in the list by itself. */
 export function CreateButton() {
@@ -11,9 +12,7 @@ export function CreateButton() {
         type="button"
         className="primary"
         disabled={isPending}
-        onClick={() =>
-          mutate({ idempotencyKey: crypto.getRandomValues(new Uint32Array(4)).join("-") })
-        }
+        onClick={() => mutate({ idempotencyKey: newKey() })}
       >
         {isPending ? "Starting…" : "New machine"}
       </button>

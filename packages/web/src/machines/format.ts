@@ -25,3 +25,12 @@ export function since(moment: Timestamp | undefined, now: number): string {
 export function until(moment: Timestamp | undefined, now: number): string {
   return moment === undefined ? "–" : duration(timestampMs(moment) - now);
 }
+
+/** Bytes as people read them. */
+export function bytes(value: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  let left = value;
+  for (; left >= 1024 && unit < units.length - 1; unit++) left /= 1024;
+  return `${unit === 0 ? left : left.toFixed(1)} ${units[unit]}`;
+}

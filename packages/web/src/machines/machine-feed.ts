@@ -1,6 +1,6 @@
 import type { Client } from "@connectrpc/connect";
 import { type Machine, type MachineService, MachineState } from "@nullspace/proto";
-import { explain, isUnauthenticated } from "../explain";
+import { follow } from "../follow";
 
 /** How the feed is doing: waiting for its first list, up to date, or cut off and trying again. */
 export type FeedStatus = "connecting" | "live" | "reconnecting";
@@ -13,9 +13,6 @@ export interface FeedSnapshot {
   /** Why the feed is cut off. */
   problem: string | undefined;
 }
-
-const FIRST_DELAY_MS = 500;
-const LONGEST_DELAY_MS = 10_000;
 
 /**
  * The machines of the account, kept up to date by one stream. When the stream
@@ -44,7 +41,14 @@ export class MachineFeed {
     const stop = this.#listeners.size === 1 ? new AbortController() : undefined;
     if (stop !== undefined) {
       this.#stop = stop;
-      void this.#run(stop.signal);
+      void follow(
+        {
+          stream: (signal) => this.#watch(signal),
+          onProblem: (problem) => this.#publish("reconnecting", problem),
+          onRefused: this.#onRefused,
+        },
+        stop.signal,
+      );
     }
     return () => {
       this.#listeners.delete(listener);
@@ -52,21 +56,6 @@ export class MachineFeed {
     };
   };
   #stop: AbortController | undefined;
-
-  async #run(signal: AbortSignal): Promise<void> {
-    for (let failures = 0; !signal.aborted; failures++) {
-      try {
-        for await (const seen of this.#watch(signal)) if (seen === "live") failures = 0;
-        this.#publish("reconnecting", "The server ended the connection.");
-      } catch (error) {
-        if (signal.aborted) return;
-        if (isUnauthenticated(error)) return this.#onRefused();
-        this.#publish("reconnecting", explain(error));
-      }
-      const delay = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures);
-      await pauseOrOnline(delay * (0.5 + Math.random() / 2), signal);
-    }
-  }
 
   /** Follows one stream; yields its status at each change. */
   async *#watch(signal: AbortSignal): AsyncGenerator<FeedStatus> {
@@ -99,18 +88,4 @@ export class MachineFeed {
 function newestFirst(a: Machine, b: Machine): number {
   const difference = Number((b.createdAt?.seconds ?? 0n) - (a.createdAt?.seconds ?? 0n));
   return difference || (b.createdAt?.nanos ?? 0) - (a.createdAt?.nanos ?? 0);
-}
-
-function pauseOrOnline(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const finish = () => {
-      clearTimeout(timer);
-      removeEventListener("online", finish);
-      signal.removeEventListener("abort", finish);
-      resolve();
-    };
-    const timer = setTimeout(finish, milliseconds);
-    addEventListener("online", finish);
-    signal.addEventListener("abort", finish);
-  });
 }

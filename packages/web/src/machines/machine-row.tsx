@@ -1,6 +1,8 @@
 import { timestampDate, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Machine, MachineState } from "@nullspace/proto";
 import { mebibytes, since, until } from "./format";
+import { Labels } from "./labels";
+import { MachineActions } from "./machine-actions";
 import { StateBadge } from "./state-badge";
 
 /** What is left is told with emphasis when it is less than this. */
@@ -22,6 +24,11 @@ export function MachineRow({ machine, now, onKill }: Props) {
       <th scope="row">
         <code className="id">{machine.id}</code>
         <Labels metadata={machine.metadata} />
+        {machine.resumedAs !== "" && (
+          <p className="quiet fine">
+            goes on as <code>{machine.resumedAs}</code>
+          </p>
+        )}
         {machine.failure !== "" && <Failure text={machine.failure} />}
       </th>
       <td data-label="State">
@@ -45,6 +52,7 @@ export function MachineRow({ machine, now, onKill }: Props) {
         {ended ? "–" : until(timeoutAt, now)}
       </td>
       <td className="actions">
+        <MachineActions machine={machine} />
         <button
           type="button"
           className="danger"
@@ -55,20 +63,6 @@ export function MachineRow({ machine, now, onKill }: Props) {
         </button>
       </td>
     </tr>
-  );
-}
-
-function Labels({ metadata }: { metadata: Record<string, string> }) {
-  const pairs = Object.entries(metadata);
-  if (pairs.length === 0) return undefined;
-  return (
-    <ul className="labels" aria-label="Labels">
-      {pairs.map(([name, value]) => (
-        <li key={name}>
-          {name}=<b>{value}</b>
-        </li>
-      ))}
-    </ul>
   );
 }
 

@@ -68,6 +68,18 @@ describe("download", () => {
     expect(Buffer.from(await response.arrayBuffer()).equals(content)).toBe(true);
   });
 
+  test("counts as use of the machine", async () => {
+    const transport = transportTo(server.url, "Connect over HTTP/2", server.apiKey);
+    const usedAt = async () => {
+      const { machine } = await createClient(MachineService, transport).get({ id: machineId });
+      return machine?.lastActiveAt;
+    };
+    const url = await downloadUrl("data ü.bin");
+    const before = await usedAt();
+    await (await fetch(url)).arrayBuffer();
+    expect(await usedAt()).not.toEqual(before);
+  });
+
   test("HEAD tells the same and sends nothing", async () => {
     const response = await fetch(await downloadUrl("data ü.bin"), { method: "HEAD" });
     expect([response.status, response.headers.get("content-length")]).toEqual([

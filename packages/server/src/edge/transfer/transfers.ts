@@ -32,6 +32,8 @@ export interface TransfersOptions {
    * @throws Fault when it is not signed, has expired, or its machine does not run.
    */
   readonly admit: (url: string) => Promise<Grant>;
+  /** Notes that a machine is in use until what it gives is disposed. */
+  readonly use: (machineId: string) => Disposable;
   /** The live HTTP/2 session to a machine's agent. */
   readonly connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>;
   /** Aborted with a Fault when the server begins to stop. */
@@ -70,7 +72,7 @@ export class Transfers {
   }
 
   async #carry(request: EdgeRequest, response: EdgeResponse, gone: AbortSignal): Promise<void> {
-    const { admit, stopping } = this.#options;
+    const { admit, use, stopping } = this.#options;
     stopping.throwIfAborted();
     const url = request.url ?? "";
     const grant = await admit(url);
@@ -83,13 +85,14 @@ export class Transfers {
         { remedy: "Ask for a URL of the other kind: uploadUrl() or downloadUrl()." },
       );
     }
+    using _ = use(grant.machineId);
     const files = agentFiles(await this.#connect(grant.machineId, gone));
     if (grant.direction === "download") {
-      return download(files, grant.path, request, response, gone);
+      return await download(files, grant.path, request, response, gone);
     }
     // What has arrived of an upload is kept even when its client goes.
     const key = createHash("sha256").update(url).digest("hex");
-    return upload(files, { ...grant, key }, request, response, stopping);
+    return await upload(files, { ...grant, key }, request, response, stopping);
   }
 
   async #connect(machineId: string, gone: AbortSignal): Promise<ClientHttp2Session> {

@@ -1,6 +1,8 @@
+import { randomBytes } from "node:crypto";
 import type { ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { ErrorReason } from "@nullspace/proto";
+import { CHANNEL_NONCE_BYTES } from "@nullspace/proto/channel";
 import { Fault } from "@nullspace/proto/fault";
 import { type Deadline, within } from "../deadline.js";
 import { AGENT_SOCKET } from "../qemu/command-line.js";
@@ -19,8 +21,8 @@ const ATTEMPTS = 3;
 export class AgentConnection implements Disposable {
   /** The channel key for connections from now on; one that is open is not touched. */
   key: Uint8Array;
-  readonly #machineId: string;
-  readonly #directory: string;
+  #machineId: string;
+  #directory: string;
   readonly #disposed = new AbortController();
   #link: AgentLink | undefined;
   #dialing: Promise<AgentLink> | undefined;
@@ -48,13 +50,27 @@ export class AgentConnection implements Disposable {
     return session;
   }
 
+  /** Names the session that {@link begin} has begun. */
+  readonly nonce: Uint8Array = randomBytes(CHANNEL_NONCE_BYTES);
+
   /**
-   * As {@link session}, but the first attempt uses a connection that is open already:
-   * a guest that was captured with its port connected then finds it so.
+   * As {@link session}, but the one attempt uses a connection that is open already: a guest
+   * that was captured with its port connected then finds it so.
    */
   async begin(socket: Socket, deadline: Deadline): Promise<ClientHttp2Session> {
-    this.#dialing = this.#dial(socket);
+    this.#dialing = this.#keep(linkAgent(socket, this.key, deadline, this.nonce));
     return this.session(deadline);
+  }
+
+  /** Notes another name and folder of the machine; a connection that is open is not touched. */
+  rename(machineId: string, directory: string): void {
+    this.#machineId = machineId;
+    this.#directory = directory;
+  }
+
+  /** Stops or goes on to ask the agent whether it is still there: a guest that stands still cannot answer. */
+  keepAlive(isOn: boolean): void {
+    if (this.#link !== undefined) this.#link.isKeptAlive = isOn;
   }
 
   /** Ends the connection, if there is one: the next caller gets a new one. */
@@ -69,9 +85,13 @@ export class AgentConnection implements Disposable {
     this.drop();
   }
 
-  async #dial(socket?: Socket): Promise<AgentLink> {
+  async #dial(): Promise<AgentLink> {
+    return await this.#keep(this.#attempt(1));
+  }
+
+  async #keep(dialing: Promise<AgentLink>): Promise<AgentLink> {
     try {
-      const link = await this.#attempt(1, socket);
+      const link = await dialing;
       this.#link = link;
       void this.#forget(link);
       return link;
@@ -85,11 +105,11 @@ export class AgentConnection implements Disposable {
     if (this.#link === link) this.#link = undefined;
   }
 
-  async #attempt(count: number, open?: Socket): Promise<AgentLink> {
+  async #attempt(count: number): Promise<AgentLink> {
     const { signal } = this.#disposed;
     const deadline: Deadline = { timeoutMs: ANSWER_MS, signal };
     try {
-      const socket = open ?? (await connectUnix(this.#directory, AGENT_SOCKET, deadline));
+      const socket = await connectUnix(this.#directory, AGENT_SOCKET, deadline);
       return await linkAgent(socket, this.key, deadline);
     } catch (cause) {
       signal.throwIfAborted();

@@ -16,6 +16,8 @@ export interface AgentLink {
   readonly session: ClientHttp2Session;
   /** Resolves, never rejects, when the session has ended for whatever reason. */
   readonly closed: Promise<void>;
+  /** Whether the agent is asked from time to time whether it is still there. */
+  isKeptAlive: boolean;
   /**
    * Ends the connection below the session: calls fail here, and for the guest the
    * host is just gone. Ending the session itself would reset each stream, which
@@ -30,15 +32,17 @@ export interface AgentLink {
  * at both ends. The link owns the socket from now on, also when this fails.
  *
  * @param key - the channel key that the guest listens for.
+ * @param nonce - names the session; fresh random bytes.
  * @throws the system's error, DeadlineError, or the reason of the signal.
  */
 export async function linkAgent(
   socket: Socket,
   key: Uint8Array,
   deadline: Deadline,
+  nonce: Uint8Array = randomBytes(CHANNEL_NONCE_BYTES),
 ): Promise<AgentLink> {
   try {
-    await within(resynchronise(socket, key), "the agent's answer on its channel", deadline);
+    await within(resynchronise(socket, key, nonce), "the agent's answer on its channel", deadline);
     return await openSession(socket, deadline);
   } catch (error) {
     socket.destroy();
@@ -51,8 +55,7 @@ export async function linkAgent(
  * floods us costs no memory, only time, of which the caller sets the bound.
  * What follows the nonce stays in the socket.
  */
-async function resynchronise(socket: Socket, key: Uint8Array): Promise<void> {
-  const nonce = randomBytes(CHANNEL_NONCE_BYTES);
+async function resynchronise(socket: Socket, key: Uint8Array, nonce: Uint8Array): Promise<void> {
   const splitter = new MarkerSplitter(nonce);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const receive = (chunk: Buffer) => {
@@ -91,10 +94,12 @@ async function openSession(socket: Socket, deadline: Deadline): Promise<AgentLin
   const close = () => {
     socket.destroy();
   };
+  const link = { session, closed, close, isKeptAlive: true };
   const timer = setInterval(() => {
+    if (!link.isKeptAlive) return;
     const overdue = setTimeout(close, PING_TIMEOUT_MS).unref();
     session.ping(() => clearTimeout(overdue));
   }, PING_EVERY_MS).unref();
   void closed.then(() => clearInterval(timer));
-  return { session, closed, close };
+  return link;
 }

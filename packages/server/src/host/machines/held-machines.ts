@@ -17,16 +17,26 @@ import { anySignal, type Deadline } from "../deadline.js";
 import { hasCode, isTemporaryName, removeTree } from "../durable-files.js";
 import type { HostHome } from "../home.js";
 import { ExitFeed } from "./exit-feed.js";
+import { isTemplateSnapshot, type Needs, SnapshotCollector } from "../snapshot-collector.js";
+import { SnapshotFlattener } from "../snapshot-flattener.js";
+import type { SnapshotStore } from "../snapshot-store.js";
+import type { VerifiedFiles } from "../verified-files.js";
 import type { AdoptedMachine } from "./hosted-machine.js";
+import { type Captured, type CaptureOptions, MachineCapture } from "./machine-capture.js";
+import { settleCapture } from "./settle-capture.js";
 import { MachineDirectory } from "./machine-directory.js";
 import type { MachineStarter } from "./machine-starter.js";
 import { killStrays, takeOver } from "./takeover.js";
+import { isPooled, type WarmPool } from "./warm-pool.js";
 
 /** What the machines are held with. */
 export interface HeldMachinesParts {
   home: HostHome;
   confinement: Confinement;
   starter: MachineStarter;
+  pool: WarmPool;
+  files: VerifiedFiles;
+  snapshots: SnapshotStore;
   log: Log;
 }
 
@@ -34,6 +44,12 @@ export interface HeldMachinesParts {
 interface Remains {
   state: HostMachineState.DEAD | HostMachineState.STARTING;
   manifest: MachineManifest | undefined;
+}
+
+/** A machine that runs and has confirmed it. */
+export interface Started {
+  receipt: AdoptionReceipt;
+  fromWarmPool: boolean;
 }
 
 interface Starting {
@@ -49,9 +65,15 @@ export class HeldMachines implements AsyncDisposable {
   readonly #starting = new Map<string, Starting>();
   readonly #stops = new SharedTasks<void>("finish");
   readonly #exits = new ExitFeed();
+  /** The last capture of each machine: the next one waits for it. */
+  readonly #captures = new Map<string, Promise<unknown>>();
+  readonly snapshots: SnapshotCollector;
+  readonly #flattener: SnapshotFlattener;
 
   private constructor(parts: HeldMachinesParts) {
     this.#parts = parts;
+    this.snapshots = new SnapshotCollector(parts.home, parts.snapshots, () => this.#needs());
+    this.#flattener = new SnapshotFlattener({ ...parts, collector: this.snapshots });
   }
 
   /** Takes over what a former server left, and ends what it left half-made. */
@@ -66,14 +88,32 @@ export class HeldMachines implements AsyncDisposable {
    *
    * @throws see {@link MachineStarter.start}.
    */
-  async start(request: StartMachineRequest, deadline: Deadline): Promise<AdoptionReceipt> {
+  async start(request: StartMachineRequest, deadline: Deadline): Promise<Started> {
     const id = request.machineId;
     // What is left of a former start, or of a stop in progress, goes first.
     if (this.#remains.has(id)) await this.stop(id);
     const adopted = this.#running.get(id) ?? (await this.#start(request, deadline));
     const { receipt } = adopted.manifest;
     if (receipt === undefined) throw new Error(`machine ${id} runs without a receipt`);
-    return receipt;
+    return { receipt, fromWarmPool: adopted.manifest.cgroup !== "" };
+  }
+
+  /**
+   * Saves a running machine; one capture of a machine at a time. A snapshot that there is
+   * already is not taken again.
+   *
+   * @throws Fault MACHINE_NOT_RUNNING, or see {@link MachineCapture.run}.
+   */
+  async capture(id: string, options: CaptureOptions, deadline: Deadline): Promise<Captured> {
+    const former = this.#captures.get(id) ?? Promise.resolve();
+    const capture = former.then(() => this.#capture(id, options, deadline));
+    const settled = capture.catch(() => undefined);
+    this.#captures.set(id, settled);
+    try {
+      return await capture;
+    } finally {
+      if (this.#captures.get(id) === settled) this.#captures.delete(id);
+    }
   }
 
   /** Ends a machine and removes all that it held. One that is gone already is fine. */
@@ -117,6 +157,8 @@ export class HeldMachines implements AsyncDisposable {
     for (const { abort } of starting) abort.abort(new Error("the host is stopping"));
     await Promise.allSettled(starting.map(({ result }) => result));
     await this.#stops[Symbol.asyncDispose]();
+    await this.#parts.pool[Symbol.asyncDispose]();
+    await this.#flattener[Symbol.asyncDispose]();
     const running = [...this.#running.values()];
     this.#running.clear();
     await Promise.all(running.map(({ machine }) => machine.release()));
@@ -130,7 +172,7 @@ export class HeldMachines implements AsyncDisposable {
         .filter((name) => !isTemporaryName(name))
         .map(async (id) => {
           const found = await takeOver(id, this.#directory(id), confinement.users, log);
-          if (found.kind === "running") this.#hold(found.adopted);
+          if (found.kind === "running") await this.#inheritRunning(found.adopted);
           else if (found.kind === "dead") {
             this.#remains.set(id, { state: HostMachineState.DEAD, manifest: found.manifest });
           } else {
@@ -141,6 +183,48 @@ export class HeldMachines implements AsyncDisposable {
     const kept = [...this.#running.values()].map(({ machine }) => machine.qemu.process.pid);
     await killStrays([home.machines, home.snapshots], new Set(kept));
     await home.removeLeftovers();
+    // Nobody has been told of those that waited in a pool.
+    await Promise.all([...this.#remains.keys()].filter(isPooled).map((id) => this.stop(id)));
+    await this.snapshots.collect();
+  }
+
+  async #capture(id: string, options: CaptureOptions, deadline: Deadline): Promise<Captured> {
+    const { snapshots } = this.#parts;
+    using _ = this.snapshots.pin(options.snapshotId);
+    const done = await snapshots.find(options.snapshotId);
+    if (done !== undefined && !done.deleted) {
+      if (options.stop) await this.stop(id);
+      return { manifest: done, stoppedMs: 0 };
+    }
+    const adopted = this.#running.get(id);
+    if (adopted === undefined) throw notRunning(id);
+    const captured = await new MachineCapture(this.#parts, adopted, options).run(deadline);
+    // The snapshot of a fork is gone before that would be of use.
+    if (options.durable) this.#flattener.consider(captured.manifest);
+    if (options.stop) await this.stop(id);
+    return captured;
+  }
+
+  *#needs(): Generator<Needs> {
+    for (const { manifest } of this.#running.values()) yield manifest;
+    yield* this.#parts.pool.needs();
+    for (const { manifest } of this.#remains.values()) if (manifest !== undefined) yield manifest;
+  }
+
+  async #inheritRunning(adopted: AdoptedMachine): Promise<void> {
+    const { machine, manifest } = adopted;
+    const { snapshots, log } = this.#parts;
+    this.#hold(adopted);
+    const { pending } = manifest;
+    if (pending === undefined) return;
+    const snapshot = await snapshots.find(pending.snapshotId);
+    const isPaused = pending.stop && snapshot !== undefined && !snapshot.deleted;
+    log.info(
+      { machineId: machine.id, ...pending, isPaused },
+      "settling a capture that was cut off",
+    );
+    if (isPaused) await this.stop(machine.id);
+    else await settleCapture(this.#parts, adopted, pending.snapshotId);
   }
 
   async #start(request: StartMachineRequest, deadline: Deadline): Promise<AdoptedMachine> {
@@ -149,7 +233,8 @@ export class HeldMachines implements AsyncDisposable {
     if (former !== undefined) return await former.result;
     const abort = new AbortController();
     const signal = anySignal(deadline.signal, abort.signal);
-    const result = this.#parts.starter.start(request, { ...deadline, signal });
+    using _ = this.snapshots.pin(request.snapshotId);
+    const result = this.#make(request, { ...deadline, signal });
     this.#starting.set(id, { abort, result });
     try {
       const adopted = await result;
@@ -158,6 +243,11 @@ export class HeldMachines implements AsyncDisposable {
     } finally {
       this.#starting.delete(id);
     }
+  }
+
+  async #make(request: StartMachineRequest, deadline: Deadline): Promise<AdoptedMachine> {
+    const { pool, starter } = this.#parts;
+    return (await pool.take(request, deadline)) ?? (await starter.start(request, deadline));
   }
 
   #hold(adopted: AdoptedMachine): void {
@@ -191,15 +281,19 @@ export class HeldMachines implements AsyncDisposable {
     const directory = this.#directory(id);
     this.#running.delete(id);
     // Until all is gone: whoever asks again goes on here.
-    this.#remains.set(id, { state: HostMachineState.DEAD, manifest: running?.manifest });
+    const manifest = running?.manifest ?? this.#remains.get(id)?.manifest;
+    this.#remains.set(id, { state: HostMachineState.DEAD, manifest });
     await running?.machine.release();
     await running?.machine.qemu.process.kill();
     const user = running?.machine.user ?? (await this.#userOf(directory));
     if (running === undefined) await killStrays([directory.path], new Set());
-    await confinement.cgroups.remove(id);
+    await confinement.cgroups.remove(manifest?.cgroup || id);
     await removeTree(directory.path);
     confinement.users.release(user);
+    const remains = this.#remains.get(id)?.manifest;
     this.#remains.delete(id);
+    const layers = [...(remains?.memoryLayers ?? []), ...(remains?.diskLayers ?? [])];
+    if (!layers.every(isTemplateSnapshot)) await this.snapshots.collect();
   }
 
   async #userOf(directory: MachineDirectory) {
@@ -214,6 +308,13 @@ export class HeldMachines implements AsyncDisposable {
   #directory(id: string): MachineDirectory {
     return new MachineDirectory(this.#parts.home.machine(id));
   }
+}
+
+function notRunning(id: string): Fault {
+  return new Fault(ErrorReason.MACHINE_NOT_RUNNING, `machine ${id} does not run on this host`, {
+    remedy: "Only a running machine can be saved.",
+    details: { machine_id: id },
+  });
 }
 
 function describe(

@@ -1,5 +1,6 @@
 import type { MachineManifest } from "@nullspace/proto/host";
 import { AgentConnection } from "../agent/agent-connection.js";
+import type { HelperPort } from "../agent/helper-port.js";
 import type { GuestUser } from "../confinement/user-pool.js";
 import { AGENT_PORT_ID } from "../qemu/command-line.js";
 import type { RunningQemu } from "../qemu/running-qemu.js";
@@ -7,11 +8,12 @@ import type { MachineDirectory } from "./machine-directory.js";
 
 /** A machine whose QEMU runs, and the way to its agent. */
 export class HostedMachine {
-  readonly id: string;
-  readonly directory: MachineDirectory;
   readonly user: GuestUser | undefined;
   readonly qemu: RunningQemu;
   readonly agent: AgentConnection;
+  readonly helper: HelperPort;
+  #id: string;
+  #directory: MachineDirectory;
 
   /** @param channelKey - the key that the guest listens for at the moment. */
   constructor(
@@ -19,12 +21,14 @@ export class HostedMachine {
     directory: MachineDirectory,
     user: GuestUser | undefined,
     qemu: RunningQemu,
+    helper: HelperPort,
     channelKey: Uint8Array,
   ) {
-    this.id = id;
-    this.directory = directory;
+    this.#id = id;
+    this.#directory = directory;
     this.user = user;
     this.qemu = qemu;
+    this.helper = helper;
     this.agent = new AgentConnection(id, directory.path, channelKey);
     // An agent that ended has left its session: nothing will answer in it any more.
     qemu.qmp.on("VSERPORT_CHANGE", (port) => {
@@ -32,9 +36,25 @@ export class HostedMachine {
     });
   }
 
+  get id(): string {
+    return this.#id;
+  }
+
+  get directory(): MachineDirectory {
+    return this.#directory;
+  }
+
+  /** Notes that the machine has got its own name, and its folder with it. */
+  rename(id: string, directory: MachineDirectory): void {
+    this.#id = id;
+    this.#directory = directory;
+    this.agent.rename(id, directory.path);
+  }
+
   /** Lets go of the machine, which goes on. */
   async release(): Promise<void> {
     this.agent[Symbol.dispose]();
+    this.helper[Symbol.dispose]();
     await this.qemu.qmp[Symbol.asyncDispose]();
   }
 }

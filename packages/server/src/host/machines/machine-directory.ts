@@ -7,7 +7,8 @@ import { writeManifest } from "../manifests.js";
 import { QEMU_LOG } from "../qemu/launch.js";
 
 export const MACHINE_MANIFEST = "machine.json";
-export const MACHINE_DISK = "disk.qcow2";
+/** The disk that a machine begins with; each capture seals one and begins another. */
+export const FIRST_DISK = "disk-0.qcow2";
 const CONSOLE_LOG = "console.log";
 
 const CONSOLE_TAIL_BYTES = 8 * 1024;
@@ -39,16 +40,21 @@ export class MachineDirectory {
     if (user !== undefined) await chmod(this.path, GROUP_MAY_PASS);
   }
 
-  get disk(): string {
-    return join(this.path, MACHINE_DISK);
+  disk(file: string): string {
+    return join(this.path, file);
+  }
+
+  /** Which pages of the guest's memory lie in which layer. */
+  get memoryTable(): string {
+    return join(this.path, "memory.table");
   }
 
   get console(): string {
     return join(this.path, CONSOLE_LOG);
   }
 
-  async writeDisk(contents: Buffer): Promise<void> {
-    await writeFile(this.disk, contents, { mode: 0o600, flag: "wx" });
+  async writeDisk(file: string, contents: Buffer): Promise<void> {
+    await writeFile(this.disk(file), contents, { mode: 0o600, flag: "wx" });
   }
 
   /**

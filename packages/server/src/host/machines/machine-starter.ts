@@ -3,11 +3,10 @@ import { Fault } from "@nullspace/proto/fault";
 import type { SnapshotManifest, StartMachineRequest } from "@nullspace/proto/host";
 import { checkCompatible, compatibilityOf } from "../compatibility.js";
 import type { Deadline } from "../deadline.js";
-import type { SnapshotStore } from "../snapshot-store.js";
 import type { ImageStore } from "../image-store.js";
 import type { Acceleration } from "../qemu/accelerator.js";
+import type { OpenSnapshot, SnapshotStore } from "../snapshot-store.js";
 import type { AdoptedMachine } from "./hosted-machine.js";
-import { MachineDirectory } from "./machine-directory.js";
 import { StartAttempt, type StartAttemptParts } from "./start-attempt.js";
 
 /** What a start works with. */
@@ -28,22 +27,42 @@ export class MachineStarter {
    * Starts a machine and has it adopt its new identity. When this throws, nothing of
    * the machine is left.
    *
-   * @throws Fault INVALID_ARGUMENT, IMAGE_CORRUPTED, SNAPSHOT_INCOMPATIBLE, QEMU_MISSING,
-   * DISK_FULL, ADOPTION_FAILED, MACHINE_START_FAILED, or the reason of the signal.
+   * @throws Fault INVALID_ARGUMENT, SNAPSHOT_NOT_FOUND, IMAGE_CORRUPTED, SNAPSHOT_INCOMPATIBLE,
+   * QEMU_MISSING, DISK_FULL, ADOPTION_FAILED, MACHINE_START_FAILED, or the reason of the signal.
    */
   async start(request: StartMachineRequest, deadline: Deadline): Promise<AdoptedMachine> {
-    const { home, snapshots } = this.#parts;
-    const directory = new MachineDirectory(home.machine(request.machineId));
-    await using snapshot = await snapshots.open(request.snapshotId);
-    const { manifest } = snapshot;
-    checkDisk(request.diskMb, manifest);
-    const platform = await this.#checkPlatform(manifest);
-    const attempt = new StartAttempt(this.#parts, { request, snapshot, platform, directory });
+    await using snapshot = await this.#parts.snapshots.open(request.snapshotId);
+    checkDisk(request.diskMb, snapshot.manifest);
+    const attempt = await this.#plan(request.machineId, snapshot, request.diskMb);
     try {
-      return await attempt.run(deadline);
+      await attempt.restore(snapshot, deadline);
+      return await attempt.adopt(request, deadline);
     } catch (error) {
       throw await attempt.undo(error, deadline.signal);
     }
+  }
+
+  /**
+   * Restores a guest that nobody has asked for yet, warms it up and stops it.
+   *
+   * @throws as {@link start}.
+   */
+  async startPooled(id: string, snapshotId: string, deadline: Deadline): Promise<StartAttempt> {
+    await using snapshot = await this.#parts.snapshots.open(snapshotId);
+    const attempt = await this.#plan(id, snapshot, 0);
+    try {
+      await attempt.restore(snapshot, deadline);
+      await attempt.warmAndStop(deadline);
+      return attempt;
+    } catch (error) {
+      throw await attempt.undo(error, deadline.signal);
+    }
+  }
+
+  async #plan(id: string, { manifest }: OpenSnapshot, diskMb: number): Promise<StartAttempt> {
+    const platform = await this.#checkPlatform(manifest);
+    const plan = { id, platform, snapshot: manifest, diskMb: diskMb || manifest.diskMb };
+    return new StartAttempt(this.#parts, plan);
   }
 
   async #checkPlatform(manifest: SnapshotManifest): Promise<Acceleration> {

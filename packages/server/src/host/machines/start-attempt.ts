@@ -1,24 +1,27 @@
 import { randomUUID } from "node:crypto";
-import { open } from "node:fs/promises";
-import type { Socket } from "node:net";
+import { open, rename, writeFile } from "node:fs/promises";
 import { clone, create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { ErrorReason } from "@nullspace/proto";
 import {
   type MachineManifest,
   MachineManifestSchema,
+  type SnapshotManifest,
   type StartMachineRequest,
 } from "@nullspace/proto/host";
 import type { Log } from "../../domain/log.js";
 import { Timings } from "../../domain/timings.js";
 import { adopt } from "../agent/adoption.js";
 import type { ClockLead } from "../agent/clock-lead.js";
+import { HelperPort } from "../agent/helper-port.js";
 import { systemClient } from "../agent/system-client.js";
 import type { Confinement } from "../confinement/confinement.js";
 import type { GuestUser } from "../confinement/user-pool.js";
-import { anySignal, type Deadline } from "../deadline.js";
+import { anySignal, callOptions, type Deadline } from "../deadline.js";
 import { removeTree } from "../durable-files.js";
+import { faultPoint } from "../fault-point.js";
 import type { HostHome } from "../home.js";
+import { encodeTable } from "../memory/memory-map.js";
 import type { Acceleration } from "../qemu/accelerator.js";
 import { AGENT_SOCKET } from "../qemu/command-line.js";
 import { RESTORE_URI } from "../qemu/descriptors.js";
@@ -29,7 +32,7 @@ import { QemuEndedError, type RunningQemu } from "../qemu/running-qemu.js";
 import type { OpenSnapshot } from "../snapshot-store.js";
 import { connectUnix } from "../unix-socket.js";
 import { type AdoptedMachine, HostedMachine } from "./hosted-machine.js";
-import type { MachineDirectory } from "./machine-directory.js";
+import { FIRST_DISK, MachineDirectory } from "./machine-directory.js";
 import { startFault } from "./start-fault.js";
 
 /** What an attempt works with. */
@@ -43,165 +46,239 @@ export interface StartAttemptParts {
 
 /** What is started, and from what. */
 export interface StartPlan {
-  request: StartMachineRequest;
-  snapshot: OpenSnapshot;
+  /** Name of the machine, or of one that has none yet. */
+  id: string;
   platform: Acceleration;
-  directory: MachineDirectory;
+  snapshot: SnapshotManifest;
+  /** Root disk in MiB. */
+  diskMb: number;
 }
 
 /**
- * One start of one machine. The way to the first command of a user leads through
- * here: whatever need not be done before the next step runs beside it.
+ * One start of one machine, in two steps: its memory is restored, and it adopts an
+ * identity. The way to the first command of a user leads through here: whatever need not
+ * be done before the next step runs beside it.
  */
 export class StartAttempt {
   readonly #parts: StartAttemptParts;
   readonly #plan: StartPlan;
-  readonly #diskMb: number;
   readonly #user: GuestUser | undefined;
-  #machine: HostedMachine | undefined;
+  readonly #timings = new Timings();
+  #directory: MachineDirectory;
+  #restored: { machine: HostedMachine; record: MachineManifest } | undefined;
   #madeDirectory = false;
+  #qemu: RunningQemu | undefined;
+  #begun: Promise<unknown> | undefined;
 
   constructor(parts: StartAttemptParts, plan: StartPlan) {
     this.#parts = parts;
     this.#plan = plan;
-    this.#diskMb = plan.request.diskMb || plan.snapshot.manifest.diskMb;
+    this.#directory = new MachineDirectory(parts.home.machine(plan.id));
     this.#user = parts.confinement.users.acquire();
   }
 
-  /** Restores the guest and has it adopted. What there is when this throws is for {@link undo}. */
-  async run(deadline: Deadline): Promise<AdoptedMachine> {
-    const { request, snapshot, directory } = this.#plan;
-    const timings = new Timings();
-    await directory.make();
+  /** What it lies over in memory and on disk. */
+  get snapshot(): SnapshotManifest {
+    return this.#plan.snapshot;
+  }
+
+  get diskMb(): number {
+    return this.#plan.diskMb;
+  }
+
+  /** Aborted when the restored machine's process ends. */
+  get ended(): AbortSignal | undefined {
+    return this.#qemu?.ended;
+  }
+
+  /** Restores the guest. What there is when this throws is for {@link undo}. */
+  async restore(snapshot: OpenSnapshot, deadline: Deadline): Promise<void> {
+    const { id } = this.#plan;
+    await this.#directory.make();
     this.#madeDirectory = true;
-    await Promise.all([directory.openFor(this.#user), this.#writeDisk()]);
-    timings.mark("filesMs");
-    const qemu = await this.#startQemu(deadline);
-    timings.mark("qemuMs");
+    await Promise.all([this.#directory.openFor(this.#user), this.#writeFiles(snapshot)]);
+    this.#timings.mark("filesMs");
+    const qemu = await this.#startQemu(snapshot, deadline);
+    this.#timings.mark("qemuMs");
     const { channelKey } = snapshot.manifest;
-    const machine = new HostedMachine(request.machineId, directory, this.#user, qemu, channelKey);
-    this.#machine = machine;
+    this.#qemu = qemu;
+    const { path } = this.#directory;
+    // Both ports are connected before the guest runs: it was captured so, and nobody has to tell it.
+    const helper = await HelperPort.open(path, deadline);
+    const socket = await connectUnix(path, AGENT_SOCKET, deadline);
+    const machine = new HostedMachine(id, this.#directory, this.#user, qemu, helper, channelKey);
+    const record = this.#newRecord();
+    this.#restored = { machine, record };
+    faultPoint("start-launched");
     const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, qemu.ended) };
-    const [record] = await Promise.all([
-      this.#recordProcess(machine),
-      this.#restore(machine, alive),
-      directory.closeFor(this.#user),
+    await Promise.all([
+      this.#recordProcess(machine, record),
+      loadDevices(machine, alive),
+      this.#directory.closeFor(this.#user),
     ]);
-    timings.mark("restoreMs");
-    const manifest = await this.#adopt(machine, record, alive);
-    timings.mark("adoptMs");
-    this.#parts.log.debug({ machineId: request.machineId, ...timings.phases }, "machine restored");
+    this.#timings.mark("restoreMs");
+    faultPoint("start-restored");
+    this.#begun = machine.agent.begin(socket, alive);
+    // Whoever adopts the guest waits for it, beside other things.
+    this.#begun.catch(() => undefined);
+  }
+
+  /** Runs a restored guest's code until it is warm, and stops it there. */
+  async warmAndStop(deadline: Deadline): Promise<void> {
+    const { machine, record } = this.#theRestored();
+    const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, machine.qemu.ended) };
+    const system = systemClient(await machine.agent.session(alive));
+    await system.prepareCapture({}, callOptions(alive));
+    record.pooled = true;
+    await this.#directory.writeManifest(record);
+    machine.agent.keepAlive(false);
+    await machine.qemu.qmp.execute("stop", {}, alive);
+  }
+
+  /** Gives a guest that {@link warmAndStop} stopped its machine's name, and lets it go on. */
+  async wake(id: string, deadline: Deadline): Promise<void> {
+    const { machine, record } = this.#theRestored();
+    const directory = new MachineDirectory(this.#parts.home.machine(id));
+    await rename(this.#directory.path, directory.path);
+    this.#directory = directory;
+    machine.rename(id, directory);
+    record.cgroup ||= record.machineId;
+    record.machineId = id;
+    record.pooled = false;
+    machine.agent.keepAlive(true);
+    await Promise.all([
+      directory.writeManifest(record),
+      machine.qemu.qmp.execute("cont", {}, deadline),
+    ]);
+  }
+
+  /** Makes the guest the machine that is asked for. */
+  async adopt(request: StartMachineRequest, deadline: Deadline): Promise<AdoptedMachine> {
+    const { clockLead, log } = this.#parts;
+    const { machine, record } = this.#theRestored();
+    const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, machine.qemu.ended) };
+    const { machineId, hostname, envs, cwd, keepEnvironment } = request;
+    const growRoot = this.#plan.diskMb > this.#plan.snapshot.diskMb;
+    const { generation } = record;
+    const identity = { machineId, hostname, envs, cwd, keepEnvironment, generation, growRoot };
+    const { helper, agent } = machine;
+    const adopter = { helper, nonce: agent.nonce, lead: clockLead };
+    const [{ receipt, channelKey }] = await Promise.all([
+      adopt(adopter, identity, alive),
+      this.#begun,
+    ]);
+    agent.key = channelKey;
+    const manifest = {
+      ...clone(MachineManifestSchema, record),
+      adopted: true,
+      channelKey,
+      receipt,
+    };
+    await this.#directory.writeManifest(manifest);
+    this.#timings.mark("adoptMs");
+    faultPoint("start-adopted");
+    log.debug({ machineId, ...this.#timings.phases }, "machine started");
     return { machine, manifest };
   }
 
   /** Removes what there is, and returns the error to tell. */
   async undo(error: unknown, signal: AbortSignal | undefined): Promise<unknown> {
     const { home, confinement } = this.#parts;
-    const { request, directory } = this.#plan;
-    const machine = this.#machine;
+    const restored = this.#restored;
+    const id = restored?.record.machineId ?? this.#plan.id;
     const fault = startFault(error, {
       reason: ErrorReason.MACHINE_START_FAILED,
-      what: `machine ${request.machineId} did not start`,
+      what: `machine ${id} did not start`,
       home: home.path,
-      ended: machine?.qemu.ended,
-      consoleTail: this.#madeDirectory ? await directory.consoleTail() : "",
+      ended: this.ended,
+      consoleTail: this.#madeDirectory ? await this.#directory.consoleTail() : "",
     });
-    if (machine !== undefined) {
-      await machine.release();
-      await machine.qemu.process.kill();
-      await confinement.cgroups.remove(request.machineId);
+    await restored?.machine.release();
+    if (this.#qemu !== undefined) {
+      await this.#qemu.process.kill();
+      await confinement.cgroups.remove(restored?.record.cgroup || id);
     }
-    if (this.#madeDirectory) await removeTree(directory.path);
+    if (this.#madeDirectory) await removeTree(this.#directory.path);
     confinement.users.release(this.#user);
     return signal?.aborted === true ? signal.reason : fault;
   }
 
-  async #writeDisk(): Promise<void> {
-    const { request, directory } = this.#plan;
-    // For people and their tools: QEMU gets what lies below as an open file.
-    const path = `../../snapshots/${request.snapshotId}/disk.qcow2`;
-    await directory.writeDisk(emptyOverlay(this.#diskMb, { path, format: "qcow2" }));
+  #theRestored() {
+    if (this.#restored === undefined) throw new Error("a start that has not restored its guest");
+    return this.#restored;
   }
 
-  async #startQemu(deadline: Deadline): Promise<RunningQemu> {
-    const { hypervisor } = this.#parts;
-    const { request, snapshot, platform, directory } = this.#plan;
+  async #writeFiles({ manifest, memoryRuns }: OpenSnapshot): Promise<void> {
+    // For people and their tools: QEMU gets what lies below as an open file.
+    const path = `../../snapshots/${manifest.diskLayers.at(-1)}/disk.qcow2`;
+    const disk = emptyOverlay(this.#plan.diskMb, { path, format: "qcow2" });
+    await Promise.all([
+      this.#directory.writeDisk(FIRST_DISK, disk),
+      writeFile(this.#directory.memoryTable, encodeTable(memoryRuns), { mode: 0o600 }),
+    ]);
+  }
+
+  async #startQemu(snapshot: OpenSnapshot, deadline: Deadline): Promise<RunningQemu> {
+    const { id, platform, diskMb } = this.#plan;
+    const directory = this.#directory;
     const { vcpus, memoryMb } = snapshot.manifest;
-    await using disk = await open(directory.disk, "r+");
+    const { memory, disks } = snapshot.layers;
+    await using disk = await open(directory.disk(FIRST_DISK), "r+");
+    await using memoryTable = await open(directory.memoryTable, "r");
     await using console = await open(directory.console, "a", 0o600);
-    return await hypervisor.start(
+    return await this.#parts.hypervisor.start(
       {
         directory: directory.path,
-        name: request.machineId,
+        name: id,
         user: this.#user,
         command: {
           size: { vcpus, memoryMb },
-          name: request.machineId,
+          name: id,
           generationId: randomUUID(),
+          layers: { memory: memory.length, disks: disks.length },
         },
-        files: { ...snapshot.files, disk, console },
-        diskMb: this.#diskMb,
+        files: { ...snapshot.files, memoryTable, disk, console },
+        layers: snapshot.layers,
+        diskMb,
       },
       platform,
       deadline,
     );
   }
 
+  #newRecord(): MachineManifest {
+    const { id, snapshot, diskMb } = this.#plan;
+    const { imageDigest, vcpus, memoryMb, memoryLayers, diskLayers, compatibility } = snapshot;
+    return create(MachineManifestSchema, {
+      machineId: id,
+      snapshotId: snapshot.id,
+      channelKey: snapshot.channelKey,
+      generation: snapshot.generation + 1n,
+      memoryLayers,
+      diskLayers,
+      diskFile: FIRST_DISK,
+      imageDigest,
+      vcpus,
+      memoryMb,
+      diskMb,
+      ...(compatibility === undefined ? {} : { compatibility }),
+    });
+  }
+
   /** Notes which process this is, so that a later server can end it or take it over. */
-  async #recordProcess({ qemu, directory }: HostedMachine): Promise<MachineManifest> {
-    const { request, snapshot } = this.#plan;
+  async #recordProcess({ qemu, directory }: HostedMachine, record: MachineManifest): Promise<void> {
     const identity = await identifyProcess(qemu.process.pid);
     if (identity === undefined) throw new QemuEndedError("");
-    const record = create(MachineManifestSchema, {
-      machineId: request.machineId,
-      snapshotId: request.snapshotId,
-      pid: identity.pid,
-      pidStartTime: identity.startTime,
-      channelKey: snapshot.manifest.channelKey,
-      generation: snapshot.manifest.generation + 1n,
-      startedAt: timestampNow(),
-    });
+    record.pid = identity.pid;
+    record.pidStartTime = identity.startTime;
+    record.startedAt = timestampNow();
     await directory.writeManifest(record);
-    return record;
   }
+}
 
-  /** Loads the devices' state. The guest runs from then on, and its agent finds us connected. */
-  async #restore({ qemu, agent, directory }: HostedMachine, deadline: Deadline): Promise<void> {
-    const socket: Socket = await connectUnix(directory.path, AGENT_SOCKET, deadline);
-    try {
-      const resumed = qemu.qmp.once("RESUME", deadline);
-      await Promise.all([
-        resumed,
-        qemu.qmp.execute("migrate-incoming", { uri: RESTORE_URI }, deadline),
-      ]);
-    } catch (error) {
-      socket.destroy();
-      throw error;
-    }
-    await agent.begin(socket, deadline);
-  }
-
-  async #adopt(
-    { agent, directory }: HostedMachine,
-    record: MachineManifest,
-    deadline: Deadline,
-  ): Promise<MachineManifest> {
-    const { clockLead } = this.#parts;
-    const { request, snapshot } = this.#plan;
-    const { machineId, hostname, envs, cwd } = request;
-    const identity = {
-      machineId,
-      hostname,
-      envs,
-      cwd,
-      generation: record.generation,
-      growRoot: this.#diskMb > snapshot.manifest.diskMb,
-    };
-    const system = systemClient(await agent.session(deadline));
-    const { receipt, channelKey } = await adopt(system, identity, clockLead, deadline);
-    agent.key = channelKey;
-    const adopted = { ...clone(MachineManifestSchema, record), adopted: true, channelKey, receipt };
-    await directory.writeManifest(adopted);
-    return adopted;
-  }
+/** Loads the devices' state. The guest runs from then on. */
+async function loadDevices({ qemu }: HostedMachine, deadline: Deadline): Promise<void> {
+  const resumed = qemu.qmp.once("RESUME", deadline);
+  const load = qemu.qmp.execute("migrate-incoming", { uri: RESTORE_URI }, deadline);
+  await Promise.all([resumed, load]);
 }

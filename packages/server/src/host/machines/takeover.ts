@@ -2,6 +2,7 @@ import { readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type MachineManifest, MachineManifestSchema } from "@nullspace/proto/host";
 import type { Log } from "../../domain/log.js";
+import { HelperPort } from "../agent/helper-port.js";
 import type { UserPool } from "../confinement/user-pool.js";
 import { hasCode } from "../durable-files.js";
 import { readManifest } from "../manifests.js";
@@ -39,7 +40,8 @@ export async function takeOver(
   try {
     const qemu = await connectTo(identity, directory.path);
     const user = users.reserve((await stat(directory.path)).gid);
-    const machine = new HostedMachine(id, directory, user, qemu, manifest.channelKey);
+    const helper = await HelperPort.open(directory.path, { timeoutMs: ANSWER_MS });
+    const machine = new HostedMachine(id, directory, user, qemu, helper, manifest.channelKey);
     return { kind: "running", adopted: { machine, manifest } };
   } catch (err) {
     log.error({ machineId: id, err }, "a machine does not answer and is ended");

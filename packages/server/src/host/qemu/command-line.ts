@@ -1,4 +1,5 @@
-import { type DescriptorName, DESCRIPTORS } from "./descriptors.js";
+import { HELPER_PORT } from "@nullspace/proto/adoption";
+import { DESCRIPTORS, FIRST_LAYER } from "./descriptors.js";
 import { MEMORY_PATH } from "./memory-library.js";
 
 /** What runs guest instructions: the processor itself, or QEMU in software. */
@@ -38,11 +39,14 @@ export interface CommandLine {
    * absent, a guest is restored when told by `migrate-incoming`, and runs at once.
    */
   boot?: Boot;
+  /** How many layers there are above the memory image, and above the image's disk. */
+  layers?: { memory: number; disks: number };
 }
 
 /** Sockets in QEMU's working directory. */
 export const MONITOR_SOCKET = "qmp.sock";
 export const AGENT_SOCKET = "agent.sock";
+export const HELPER_SOCKET = "helper.sock";
 
 /** Id of the serial port that the agent listens on, in QEMU's events. */
 export const AGENT_PORT_ID = "agent";
@@ -50,8 +54,16 @@ export const AGENT_PORT_ID = "agent";
 /** Id of the network card. */
 export const NETWORK_CARD_ID = "network-card";
 
-/** Node name of the machine's own disk. */
-export const DISK_NODE = "disk";
+/** Node name of the disk that a machine begins with; see {@link diskNode}. */
+const FIRST_DISK_NODE = "disk-0";
+
+/** Id of the device that the guest has its disk on. */
+export const ROOT_DEVICE_ID = "root";
+
+/** Name of the node of a machine's own disk, by its file. */
+export function diskNode(file: string): string {
+  return file.replace(/\.qcow2$/, "");
+}
 
 /** Device model and settings of the board; goes into the compatibility of a snapshot. */
 export const MACHINE_TYPE =
@@ -62,10 +74,11 @@ export const MACHINE_TYPE =
  * only be restored into the same list, so it holds what any feature may need.
  */
 export const DEVICES: readonly string[] = [
-  "virtio-blk-pci,id=root,drive=disk",
+  `virtio-blk-pci,id=${ROOT_DEVICE_ID},drive=${FIRST_DISK_NODE}`,
   "virtio-blk-pci,id=agent-disk,drive=agent-disk",
   "virtio-serial-pci,id=serial",
   `virtserialport,id=${AGENT_PORT_ID},bus=serial.0,chardev=agent,name=nullspace.agent`,
+  `virtserialport,id=helper,bus=serial.0,chardev=helper,name=${HELPER_PORT}`,
   "virtio-rng-pci,id=random",
   "virtio-balloon-pci,id=balloon,deflate-on-oom=on",
   `virtio-net-pci,id=${NETWORK_CARD_ID},netdev=network,mac=52:54:00:6e:73:01,romfile=`,
@@ -93,7 +106,7 @@ export function commandLine(line: CommandLine): string[] {
     ["-m", `${size.memoryMb}M`],
     ["-object", memoryArgument(size, fromSnapshot)],
     ["-rtc", "base=utc"],
-    ...disks(fromSnapshot),
+    ...disks(line.layers ?? { memory: 0, disks: 0 }),
     ...channels(),
     // A hub with nobody else on it: the network card goes nowhere.
     ["-netdev", "hubport,id=network,hubid=0"],
@@ -114,49 +127,58 @@ function memoryArgument(size: Size, fromSnapshot: boolean): string {
   return `memory-backend-file,id=ram,size=${size.memoryMb}M,mem-path=${MEMORY_PATH},share=${share}`;
 }
 
-/** The descriptor as a set of its own, which QEMU opens as {@link setPath}. */
-function descriptorSet(name: DescriptorName): Option {
-  return ["-add-fd", `fd=${DESCRIPTORS[name]},set=${DESCRIPTORS[name]}`];
+/** A descriptor as a set of its own, which QEMU opens as {@link setPath}. */
+function descriptorSet(fd: number): Option {
+  return ["-add-fd", `fd=${fd},set=${fd}`];
 }
 
-function setPath(name: DescriptorName): string {
-  return `/dev/fdset/${DESCRIPTORS[name]}`;
+function setPath(fd: number): string {
+  return `/dev/fdset/${fd}`;
 }
 
-function disks(fromSnapshot: boolean): Option[] {
-  const below = readOnlyDisk("rootfs", { driver: "raw", file: "rootfs" });
-  const over: ReadOnlyFormat = { driver: "qcow2", file: "snapshotDisk", backing: "rootfs" };
-  const snapshot = readOnlyDisk("snapshot", over);
-  const own: Option[] = [
-    descriptorSet("disk"),
-    blockNode({
-      "node-name": DISK_NODE,
-      driver: "qcow2",
-      backing: fromSnapshot ? "snapshot" : "rootfs",
-      file: { driver: "file", filename: setPath("disk") },
-      discard: "unmap",
-      // What a running machine wrote does not outlive its memory, so a power cut ends
-      // both: only a capture has to flush, and does.
-      cache: { "no-flush": true },
-    }),
-  ];
-  const agent = readOnlyDisk("agent-disk", { driver: "raw", file: "agentDisk" });
-  return [...below, ...(fromSnapshot ? snapshot : []), ...own, ...agent];
+/** A disk that a capture has sealed stays open in the machine that wrote it. Who may write what is our business. */
+const UNLOCKED = "off";
+
+/** The image's disk, the layers above it, and the machine's own on top. */
+function disks(layers: { memory: number; disks: number }): Option[] {
+  const options = readOnlyDisk("rootfs", DESCRIPTORS.rootfs, { driver: "raw" });
+  let below = "rootfs";
+  for (let layer = 0; layer < layers.disks; layer++) {
+    const name = `layer-${layer}`;
+    const fd = FIRST_LAYER + layers.memory + layer;
+    options.push(...readOnlyDisk(name, fd, { driver: "qcow2", backing: below }));
+    below = name;
+  }
+  options.push(
+    descriptorSet(DESCRIPTORS.disk),
+    blockNode(ownDisk(FIRST_DISK_NODE, setPath(DESCRIPTORS.disk), below)),
+    ...readOnlyDisk("agent-disk", DESCRIPTORS.agentDisk, { driver: "raw" }),
+  );
+  return options;
 }
 
-interface ReadOnlyFormat {
-  driver: "raw" | "qcow2";
-  file: DescriptorName;
-  backing?: string;
+/** A disk that a machine writes, as QEMU's block layer describes it. */
+export function ownDisk(name: string, filename: string, backing: string | null) {
+  return {
+    "node-name": name,
+    driver: "qcow2",
+    backing,
+    file: { driver: "file", filename, locking: UNLOCKED },
+    discard: "unmap",
+    // What a running machine wrote does not outlive its memory, so a power cut ends
+    // both: only a capture has to flush, and does.
+    cache: { "no-flush": true },
+  };
 }
 
-function readOnlyDisk(name: string, { file, ...format }: ReadOnlyFormat): Option[] {
-  const readOnly = { "read-only": true };
-  const inner = { driver: "file", filename: setPath(file), ...readOnly };
-  return [
-    descriptorSet(file),
-    blockNode({ "node-name": name, ...format, file: inner, ...readOnly }),
-  ];
+function readOnlyDisk(
+  name: string,
+  fd: number,
+  format: { driver: "raw" | "qcow2"; backing?: string },
+): Option[] {
+  const file = { driver: "file", filename: setPath(fd), "read-only": true, locking: UNLOCKED };
+  const node = { "node-name": name, ...format, file, "read-only": true };
+  return [descriptorSet(fd), blockNode(node)];
 }
 
 function blockNode(node: object): Option {
@@ -172,8 +194,9 @@ function channels(): Option[] {
     ["-chardev", `socket,id=monitor,path=${MONITOR_SOCKET},server=on,wait=off`],
     ["-mon", "chardev=monitor,mode=control"],
     ["-chardev", `socket,id=agent,path=${AGENT_SOCKET},server=on,wait=off`],
-    descriptorSet("console"),
-    ["-chardev", `file,id=console,path=${setPath("console")},append=on`],
+    ["-chardev", `socket,id=helper,path=${HELPER_SOCKET},server=on,wait=off`],
+    descriptorSet(DESCRIPTORS.console),
+    ["-chardev", `file,id=console,path=${setPath(DESCRIPTORS.console)},append=on`],
     ["-serial", "chardev:console"],
   ];
 }

@@ -11,24 +11,21 @@ const SAVING_FILE = "devices.saving";
 const MAX_BYTES = 64 * 1024 * 1024;
 
 /**
- * Saves the state of a stopped guest's devices as the file `devices` in QEMU's
- * working directory, where QEMU must be allowed to make files.
+ * Has QEMU save the state of a stopped guest's devices in its working directory, where it
+ * must be allowed to make files. {@link takeDevices} fetches it.
  *
  * @throws QmpCommandError, QmpClosedError, DeadlineError, or the reason of the signal.
  */
-export async function saveDevices(
-  qmp: QmpClient,
-  directory: string,
-  deadline: Deadline,
-): Promise<void> {
-  const saving = join(directory, SAVING_FILE);
+export async function saveDevices(qmp: QmpClient, deadline: Deadline): Promise<void> {
   const options = { filename: SAVING_FILE, live: true };
-  try {
-    await qmp.execute("xen-save-devices-state", options, deadline);
-    await writeFile(join(directory, "devices"), await readBounded(saving), { mode: 0o600 });
-  } finally {
-    await rm(saving, { force: true });
-  }
+  await qmp.execute("xen-save-devices-state", options, deadline);
+}
+
+/** Moves what {@link saveDevices} saved to a file of ours. */
+export async function takeDevices(directory: string, target: string): Promise<void> {
+  const saving = join(directory, SAVING_FILE);
+  await writeFile(target, await readBounded(saving), { mode: 0o600 });
+  await rm(saving);
 }
 
 /** A copy of our own: QEMU may keep what it wrote open, and we trust it with nothing. */

@@ -33,6 +33,7 @@ export interface StartOptions {
   user: GuestUser | undefined;
   command: Omit<CommandLine, "platform">;
   files: LaunchOptions["files"];
+  layers?: NonNullable<LaunchOptions["layers"]>;
   /** Size of its disk in MiB: no file that it writes grows far beyond. */
   diskMb: number;
 }
@@ -61,7 +62,7 @@ export class Hypervisor {
     qemu: string,
   ): Promise<Hypervisor> {
     const library = join(home.path, LIBRARY_FILE);
-    await replaceFile(library, memoryLibrary(), { mode: 0o444, durable: false });
+    await replaceFile(library, await memoryLibrary(), { mode: 0o444, durable: false });
     return new Hypervisor(home, confinement, log, qemu);
   }
 
@@ -98,7 +99,7 @@ export class Hypervisor {
    * @throws Fault QEMU_MISSING, QemuEndedError, DeadlineError, or the reason of the signal.
    */
   async start(options: StartOptions, platform: Acceleration, deadline: Deadline) {
-    const { directory, name, user, command, files, diskMb } = options;
+    const { directory, name, user, command, files, layers, diskMb } = options;
     const { path } = await this.binary();
     const confined = this.#confinement.confine({
       program: path,
@@ -112,6 +113,7 @@ export class Hypervisor {
       args: commandLine({ ...command, platform }),
       directory,
       files,
+      ...(layers === undefined ? {} : { layers }),
       environment: { PATH: "/usr/bin:/bin", LC_ALL: "C", LD_PRELOAD: `../../${LIBRARY_FILE}` },
     });
     const { size } = command;

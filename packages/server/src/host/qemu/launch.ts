@@ -7,11 +7,16 @@ import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import type { GuestUser } from "../confinement/user-pool.js";
 import { hasCode } from "../durable-files.js";
-import { DESCRIPTOR_NAMES, type DescriptorName, DESCRIPTORS } from "./descriptors.js";
+import { DESCRIPTOR_NAMES, type DescriptorName, DESCRIPTORS, FIRST_LAYER } from "./descriptors.js";
 import { OwnProcess } from "./own-process.js";
 
 /** QEMU's own messages, in its working directory. */
 export const QEMU_LOG = "qemu.log";
+
+/** An open file of this process. */
+export interface OpenFile {
+  readonly fd: number;
+}
 
 /** How QEMU is started. */
 export interface LaunchOptions {
@@ -21,7 +26,9 @@ export interface LaunchOptions {
   /** QEMU's working directory, where it makes its sockets and {@link QEMU_LOG} is. */
   directory: string;
   /** Open files, by what they are for. QEMU gets duplicates; the caller closes its own. */
-  files: Partial<Record<DescriptorName, { readonly fd: number }>>;
+  files: Partial<Record<DescriptorName, OpenFile>>;
+  /** Layers of memory, then of the disk, each from the bottom up. */
+  layers?: { readonly memory: readonly OpenFile[]; readonly disks: readonly OpenFile[] };
   /** Whom QEMU runs as; this process's own user when undefined. */
   user: GuestUser | undefined;
   environment: Readonly<Record<string, string>>;
@@ -48,6 +55,10 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
   for (const name of DESCRIPTOR_NAMES) {
     stdio[DESCRIPTORS[name]] = name === "monitor" ? "pipe" : (files[name]?.fd ?? "ignore");
   }
+  const { memory = [], disks = [] } = options.layers ?? {};
+  [...memory, ...disks].forEach(({ fd }, index) => (stdio[FIRST_LAYER + index] = fd));
+  // A gap would be a descriptor of nobody.
+  for (let fd = 0; fd < stdio.length; fd++) stdio[fd] ??= "ignore";
   const child = spawn(command, [...before, ...args], {
     ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
     cwd: directory,

@@ -52,7 +52,7 @@ async function scratch(): Promise<{ directory: string; environment: NodeJS.Proce
   await writeFile(join(directory, "memory"), "");
   await truncate(join(directory, "memory"), 16 * 1024 * 1024);
   const library = join(directory, "library.so");
-  await writeFile(library, memoryLibrary());
+  await writeFile(library, await memoryLibrary());
   return { directory, environment: { ...process.env, LD_PRELOAD: library } };
 }
 

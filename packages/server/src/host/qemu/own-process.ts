@@ -18,6 +18,8 @@ export class OwnProcess implements QemuProcess {
   }
 
   async kill(): Promise<void> {
+    // Whoever waits for the end is something to do.
+    this.#child.ref();
     this.#child.kill("SIGKILL");
     await this.exited;
   }

@@ -7,11 +7,10 @@ import { ErrorReason } from "@nullspace/proto";
 import { BOOT_CHANNEL_KEY } from "@nullspace/proto/channel";
 import {
   CompatibilitySchema,
-  type FileDigest,
-  FileDigestSchema,
   type ImageManifest,
   SnapshotManifestSchema,
 } from "@nullspace/proto/host";
+import { HelperPort } from "../agent/helper-port.js";
 import { systemClient } from "../agent/system-client.js";
 import { compatibilityOf } from "../compatibility.js";
 import type { Confinement } from "../confinement/confinement.js";
@@ -26,14 +25,15 @@ import { startFault } from "../machines/start-fault.js";
 import { writeManifest } from "../manifests.js";
 import type { Acceleration } from "../qemu/accelerator.js";
 import { AGENT_PORT_ID, NETWORK_CARD_ID, type Size } from "../qemu/command-line.js";
-import { saveDevices } from "../qemu/device-state.js";
+import { saveDevices, takeDevices } from "../qemu/device-state.js";
 import type { Hypervisor } from "../qemu/hypervisor.js";
 import { emptyOverlay } from "../qemu/qcow2-overlay.js";
 import type { RunningQemu } from "../qemu/running-qemu.js";
-import { SNAPSHOT_FILES, type SnapshotStore } from "../snapshot-store.js";
-import { hashFile, type VerifiedFiles } from "../verified-files.js";
+import { SNAPSHOT_MANIFEST, type SnapshotStore } from "../snapshot-store.js";
+import { digestFile, type VerifiedFiles } from "../verified-files.js";
 
 const MIB = 1024 * 1024;
+const FILES = ["memory", "devices", "disk.qcow2"] as const;
 const READ_ONLY = 0o444;
 
 /** What a capture works with. */
@@ -121,13 +121,15 @@ class Capture {
       progress("starting a guest");
       qemu = await this.#boot(directory, user, deadline);
       const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, qemu.ended) };
-      const machine = new HostedMachine(id, directory, user, qemu, BOOT_CHANNEL_KEY);
+      const helper = await HelperPort.open(directory.path, alive);
+      const machine = new HostedMachine(id, directory, user, qemu, helper, BOOT_CHANNEL_KEY);
       progress("booting");
       await untilReady(machine, alive);
       progress("saving its memory");
       // Its host stays connected meanwhile: a restored guest then finds the channel open,
       // as it was, and nobody has to tell it.
-      await saveDevices(qemu.qmp, directory.path, alive);
+      await saveDevices(qemu.qmp, alive);
+      await takeDevices(directory.path, join(directory.path, "devices"));
       await machine.release();
       await qemu.process.kill();
       progress("checksums");
@@ -158,7 +160,10 @@ class Capture {
     const { id, image, size, platform } = this.#plan;
     await directory.openFor(user);
     const rootfsPath = `../../images/${image.digest}/rootfs.ext4`;
-    await directory.writeDisk(emptyOverlay(image.diskMb, { path: rootfsPath, format: "raw" }));
+    await directory.writeDisk(
+      "disk.qcow2",
+      emptyOverlay(image.diskMb, { path: rootfsPath, format: "raw" }),
+    );
     // QEMU opens these two by name: it is told to only when their bytes are proved.
     for (const file of ["vmlinuz", "initrd"] as const) {
       const proved = await images.open(image, file);
@@ -166,7 +171,7 @@ class Capture {
     }
     await using memory = await open(join(directory.path, "memory"), "wx+", 0o600);
     await memory.truncate(size.memoryMb * MIB);
-    await using disk = await open(directory.disk, "r+");
+    await using disk = await open(directory.disk("disk.qcow2"), "r+");
     await using console = await open(directory.console, "a", 0o600);
     await using rootfs = await images.open(image, "rootfs.ext4");
     await using agentDisk = await images.open(image, "agent.squashfs");
@@ -203,7 +208,7 @@ class Capture {
     }
     const digests = Object.fromEntries(
       await Promise.all(
-        SNAPSHOT_FILES.map(async (name) => {
+        FILES.map(async (name) => {
           await chmod(join(directory, name), READ_ONLY);
           return [name, await digestFile(join(directory, name))] as const;
         }),
@@ -218,17 +223,17 @@ class Capture {
       compatibility: compatibilityOf(image, platform, version),
       channelKey: BOOT_CHANNEL_KEY,
       generation: 0n,
+      memoryLayers: [id],
+      diskLayers: [id],
       files: digests,
       createdAt: timestampNow(),
     });
-    await writeManifest(SnapshotManifestSchema, join(directory, "manifest.json"), manifest, {
+    await writeManifest(SnapshotManifestSchema, join(directory, SNAPSHOT_MANIFEST), manifest, {
       mode: 0o600,
       durable: true,
     });
     await publishDirectory(directory, path);
-    await Promise.all(
-      SNAPSHOT_FILES.map((name) => files.remember(join(path, name), manifest.files[name])),
-    );
+    await Promise.all(FILES.map((name) => files.remember(join(path, name), manifest.files[name])));
   }
 }
 
@@ -251,11 +256,5 @@ async function untilReady({ qemu: { qmp }, agent }: HostedMachine, deadline: Dea
 }
 
 function isSnapshotFile(name: string): boolean {
-  return SNAPSHOT_FILES.some((one) => one === name);
-}
-
-async function digestFile(path: string): Promise<FileDigest> {
-  await using file = await open(path, "r");
-  const { size } = await file.stat();
-  return create(FileDigestSchema, { size: BigInt(size), sha256: await hashFile(file) });
+  return FILES.some((one) => one === name);
 }

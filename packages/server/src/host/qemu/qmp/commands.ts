@@ -1,4 +1,4 @@
-import { asArray, asObject, booleanOf, stringOf } from "./json.js";
+import { asArray, asObject, booleanOf, isObject, stringOf } from "./json.js";
 
 /** Whether the guest runs, and why not. */
 export interface Status {
@@ -12,6 +12,14 @@ export interface CpuDefinition {
   name: string;
   /** Features of the model that the host cannot give; empty when it can run it. */
   unavailableFeatures: readonly string[];
+}
+
+/** A block device of the guest. */
+export interface BlockDevice {
+  /** Path of the device in QEMU's tree of objects. */
+  device: string;
+  /** The topmost node of what is in it. */
+  node: string;
 }
 
 type NoArguments = Record<string, never>;
@@ -34,6 +42,12 @@ export interface QmpCommands {
   /** Takes the link of a network card up or down. */
   set_link: { arguments: { name: string; up: boolean }; return: void };
   /** Sets the size of a block device, in bytes. */
+  /** Makes a node of the block layer, with members as of -blockdev. */
+  "blockdev-add": { arguments: { "node-name": string; driver: string }; return: void };
+  "blockdev-del": { arguments: { "node-name": string }; return: void };
+  /** Puts an empty overlay on top of a node: what is written from now on goes there. */
+  "blockdev-snapshot": { arguments: { node: string; overlay: string }; return: void };
+  "query-block": { arguments: NoArguments; return: BlockDevice[] };
   block_resize: { arguments: { "node-name": string; size: number }; return: void };
 }
 
@@ -59,8 +73,21 @@ export const answerDecoders: {
   "migrate-incoming": nothing,
   "xen-save-devices-state": nothing,
   set_link: nothing,
+  "blockdev-add": nothing,
+  "blockdev-del": nothing,
+  "blockdev-snapshot": nothing,
+  "query-block": (value) => asArray(value).map(blockDevice),
   block_resize: nothing,
 };
+
+function blockDevice(value: unknown): BlockDevice {
+  const device = asObject(value);
+  const inserted = device["inserted"];
+  return {
+    device: stringOf(device, "qdev"),
+    node: isObject(inserted) ? stringOf(inserted, "node-name") : "",
+  };
+}
 
 function cpuDefinition(value: unknown): CpuDefinition {
   const definition = asObject(value);

@@ -1,0 +1,264 @@
+import { chmod, chown, mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { clone, create } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import { ErrorReason } from "@nullspace/proto";
+import {
+  type MachineManifest,
+  MachineManifestSchema,
+  PendingCaptureSchema,
+  type SnapshotManifest,
+  SnapshotManifestSchema,
+} from "@nullspace/proto/host";
+import type { Log } from "../../domain/log.js";
+import { Timings } from "../../domain/timings.js";
+import { anySignal, type Deadline } from "../deadline.js";
+import { syncPath } from "../durable-files.js";
+import { faultPoint } from "../fault-point.js";
+import type { HostHome } from "../home.js";
+import { DirtyMemory } from "../memory/dirty-memory.js";
+import { encodeMap } from "../memory/memory-map.js";
+import type { PageRun } from "../memory/page-run.js";
+import { diskNode, ownDisk } from "../qemu/command-line.js";
+import { saveDevices, takeDevices } from "../qemu/device-state.js";
+import { emptyOverlay } from "../qemu/qcow2-overlay.js";
+import type { SnapshotFile, SnapshotStore } from "../snapshot-store.js";
+import { digestFile, type VerifiedFiles } from "../verified-files.js";
+import type { AdoptedMachine } from "./hosted-machine.js";
+import { settleCapture } from "./settle-capture.js";
+import { startFault } from "./start-fault.js";
+
+const MIB = 1024 * 1024;
+const READ_ONLY = 0o444;
+const GROUP_WRITES = 0o660;
+const FILES = ["memory.pages", "memory.map", "devices", "disk.qcow2"] as const;
+
+/** What a capture works with. */
+export interface CaptureParts {
+  home: HostHome;
+  files: VerifiedFiles;
+  snapshots: SnapshotStore;
+  log: Log;
+}
+
+/** What is captured, and what becomes of the machine. */
+export interface CaptureOptions {
+  snapshotId: string;
+  /** The machine stands still from then on; whoever asked ends it. If the capture fails, it goes on. */
+  stop: boolean;
+  /** Whether the snapshot survives a power cut when the capture is done. */
+  durable: boolean;
+}
+
+/** A snapshot, and how long its machine stood still for it in milliseconds. */
+export interface Captured {
+  manifest: SnapshotManifest;
+  stoppedMs: number;
+}
+
+/**
+ * Saves a running machine in time proportional to what it changed. While it stands still
+ * only the pages it wrote and its devices' state are copied, and its disk is sealed by an
+ * empty overlay; everything else happens before and after.
+ */
+export class MachineCapture {
+  readonly #parts: CaptureParts;
+  readonly #adopted: AdoptedMachine;
+  readonly #options: CaptureOptions;
+  readonly #directory: string;
+  readonly #timings = new Timings();
+
+  constructor(parts: CaptureParts, adopted: AdoptedMachine, options: CaptureOptions) {
+    this.#parts = parts;
+    this.#adopted = adopted;
+    this.#options = options;
+    this.#directory = parts.home.snapshot(options.snapshotId);
+  }
+
+  /**
+   * @throws Fault CAPTURE_FAILED, DISK_FULL, or the reason of the signal: the machine goes on, unless it
+   * has died, and nothing of the snapshot is left.
+   */
+  async run(deadline: Deadline): Promise<Captured> {
+    const { machine } = this.#adopted;
+    const { ended } = machine.qemu;
+    const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, ended) };
+    try {
+      return await this.#run(alive);
+    } catch (error) {
+      if (!ended.aborted) await settleCapture(this.#parts, this.#adopted, this.#options.snapshotId);
+      else await rm(this.#directory, { recursive: true, force: true });
+      if (deadline.signal?.aborted === true) throw deadline.signal.reason;
+      throw startFault(error, {
+        reason: ErrorReason.CAPTURE_FAILED,
+        what: `machine ${machine.id} could not be saved`,
+        home: this.#parts.home.path,
+        ended,
+        consoleTail: "",
+      });
+    }
+  }
+
+  async #run(deadline: Deadline): Promise<Captured> {
+    const { machine, manifest } = this.#adopted;
+    const { directory, user } = machine;
+    await rm(this.#directory, { recursive: true, force: true });
+    await mkdir(this.#directory, { mode: 0o711 });
+    await using pages = await open(this.#file("memory.pages"), "wx", 0o600);
+    await using memory = await this.#openMemory();
+    const nextDisk = `disk-${manifest.diskLayers.length + 1}.qcow2`;
+    await this.#addDisk(nextDisk, deadline);
+    await directory.openFor(user);
+    await this.#note(nextDisk);
+    faultPoint("capture-prepared");
+    this.#timings.mark("prepareMs");
+
+    const { runs, stoppedMs } = await this.#standStill(deadline, async () => {
+      faultPoint("capture-stopped");
+      const dirty = memory.find();
+      await Promise.all([saveDevices(machine.qemu.qmp, deadline), memory.copy(dirty, pages)]);
+      faultPoint("capture-copied");
+      await machine.qemu.qmp.execute(
+        "blockdev-snapshot",
+        { node: diskNode(manifest.diskFile), overlay: diskNode(nextDisk) },
+        deadline,
+      );
+      faultPoint("capture-sealed");
+      return dirty;
+    });
+    faultPoint("capture-going-on");
+    this.#timings.mark("stoppedMs");
+    await this.#takeFiles(runs, nextDisk);
+    const snapshot = await this.#publish();
+    this.#timings.mark("publishMs");
+    const { snapshotId } = this.#options;
+    const size = { pages: runs.reduce((sum, run) => sum + run.pages, 0), runs: runs.length };
+    const fields = { machineId: machine.id, snapshotId, ...size, ...this.#timings.phases };
+    this.#parts.log.debug(fields, "machine captured");
+    return { manifest: snapshot, stoppedMs };
+  }
+
+  async #openMemory(): Promise<DirtyMemory> {
+    const { machine, manifest } = this.#adopted;
+    const inodes = manifest.memoryLayers.map(async (id, index) => {
+      const name: SnapshotFile = index === 0 ? "memory" : "memory.pages";
+      return (await stat(join(this.#parts.home.snapshot(id), name), { bigint: true })).ino;
+    });
+    const bytes = manifest.memoryMb * MIB;
+    return await DirtyMemory.open(machine.qemu.process.pid, bytes, await Promise.all(inodes));
+  }
+
+  /** Has QEMU open the disk that the machine will go on with. */
+  async #addDisk(file: string, deadline: Deadline): Promise<void> {
+    const { machine, manifest } = this.#adopted;
+    const { directory, user, qemu } = machine;
+    const path = directory.disk(file);
+    // One of a capture that failed before it was used.
+    await rm(path, { force: true });
+    const backing = `../../snapshots/${this.#options.snapshotId}/disk.qcow2`;
+    await directory.writeDisk(
+      file,
+      emptyOverlay(manifest.diskMb, { path: backing, format: "qcow2" }),
+    );
+    if (user !== undefined) {
+      await chown(path, -1, user.gid);
+      await chmod(path, GROUP_WRITES);
+    }
+    await qemu.qmp.execute("blockdev-add", ownDisk(diskNode(file), file, null), deadline);
+  }
+
+  /** For a later server, should this one end in the middle. */
+  async #note(diskFile: string): Promise<void> {
+    const { snapshotId, stop } = this.#options;
+    const pending = create(PendingCaptureSchema, { snapshotId, diskFile, stop });
+    await this.#record({ ...clone(MachineManifestSchema, this.#adopted.manifest), pending });
+  }
+
+  async #record(manifest: MachineManifest): Promise<void> {
+    await this.#adopted.machine.directory.writeManifest(manifest);
+    this.#adopted.manifest = manifest;
+  }
+
+  /** Stops the guest for as long as the work takes, and longer only if all went well and it shall. */
+  async #standStill(
+    deadline: Deadline,
+    work: () => Promise<PageRun[]>,
+  ): Promise<{ runs: PageRun[]; stoppedMs: number }> {
+    const { qmp } = this.#adopted.machine.qemu;
+    const began = performance.now();
+    await qmp.execute("stop", {}, deadline);
+    let isDone = false;
+    try {
+      const runs = await work();
+      isDone = true;
+      return { runs, stoppedMs: performance.now() - began };
+    } finally {
+      if (!isDone || !this.#options.stop) await qmp.execute("cont", {});
+    }
+  }
+
+  /** Moves what the capture made to the snapshot's folder: the machine uses its next disk already. */
+  async #takeFiles(runs: readonly PageRun[], nextDisk: string): Promise<void> {
+    const { machine, manifest } = this.#adopted;
+    const { directory, user } = machine;
+    await rename(directory.disk(manifest.diskFile), this.#file("disk.qcow2"));
+    const diskLayers = [...manifest.diskLayers, this.#options.snapshotId];
+    await this.#record({ ...manifest, diskLayers, diskFile: nextDisk });
+    faultPoint("capture-moved");
+    await takeDevices(directory.path, this.#file("devices"));
+    await directory.closeFor(user);
+    await writeFile(this.#file("memory.map"), encodeMap(runs), { mode: 0o600 });
+  }
+
+  async #publish(): Promise<SnapshotManifest> {
+    const { snapshots, files } = this.#parts;
+    const { snapshotId, durable } = this.#options;
+    const { manifest } = this.#adopted;
+    const digests = await Promise.all(
+      FILES.map(async (name) => {
+        await chmod(this.#file(name), READ_ONLY);
+        if (durable) await syncPath(this.#file(name));
+        return [name, await digestFile(this.#file(name))] as const;
+      }),
+    );
+    faultPoint("capture-written");
+    const { compatibility } = manifest;
+    const snapshot = create(SnapshotManifestSchema, {
+      format: 1,
+      id: snapshotId,
+      machineId: manifest.machineId,
+      imageDigest: manifest.imageDigest,
+      vcpus: manifest.vcpus,
+      memoryMb: manifest.memoryMb,
+      diskMb: manifest.diskMb,
+      ...(compatibility === undefined ? {} : { compatibility }),
+      channelKey: manifest.channelKey,
+      generation: manifest.generation,
+      memoryLayers: [...manifest.memoryLayers, snapshotId],
+      diskLayers: manifest.diskLayers,
+      files: Object.fromEntries(digests),
+      createdAt: timestampNow(),
+    });
+    await snapshots.write(snapshot, { durable });
+    faultPoint("capture-published");
+    // One that is to end keeps the note: a later server then knows that it may.
+    const { pending: _, ...record } = manifest;
+    if (!this.#options.stop) await this.#record(record);
+    for (const [name, digest] of digests) await files.remember(this.#file(name), digest);
+    return snapshot;
+  }
+
+  #file(name: SnapshotFile): string {
+    return join(this.#directory, name);
+  }
+}
+
+/** Bytes that a snapshot takes beside its parents. */
+export function sizeOf(manifest: SnapshotManifest): bigint {
+  return Object.values(manifest.files).reduce((sum, { size }) => sum + size, 0n);
+}
+
+/** Bytes of memory that a snapshot holds itself. */
+export function memoryBytesOf({ files }: SnapshotManifest): bigint {
+  return (files["memory.pages"] ?? files["memory"])?.size ?? 0n;
+}

@@ -1,0 +1,19 @@
+/**
+ * Parts of the host, for measurements that need a QEMU or an agent without a server around it.
+ *
+ * @module
+ */
+export { type AgentLink, linkAgent } from "./agent/agent-link.js";
+export { systemClient } from "./agent/system-client.js";
+export { HostHome } from "./home.js";
+export { ImageStore } from "./image-store.js";
+export { type Accelerator, AGENT_SOCKET, HELPER_SOCKET, commandLine } from "./qemu/command-line.js";
+export { RESTORE_URI } from "./qemu/descriptors.js";
+export { launch } from "./qemu/launch.js";
+export { memoryLibrary } from "./qemu/memory-library.js";
+export { emptyOverlay } from "./qemu/qcow2-overlay.js";
+export { findQemu, type QemuBinary } from "./qemu/qemu-binary.js";
+export { RunningQemu } from "./qemu/running-qemu.js";
+export { SnapshotStore } from "./snapshot-store.js";
+export { connectUnix } from "./unix-socket.js";
+export { VerifiedFiles } from "./verified-files.js";

@@ -1,0 +1,17 @@
+import { createClient } from "@connectrpc/connect";
+import { useTransport } from "@connectrpc/connect-query";
+import { EventService } from "@nullspace/proto";
+import { useMemo, useSyncExternalStore } from "react";
+import { useSignOut } from "../session/sign-out";
+import { EventFeed, type EventSnapshot } from "./event-feed";
+
+/** The newest events of the account, live. */
+export function useEvents(): EventSnapshot {
+  const transport = useTransport();
+  const signOut = useSignOut();
+  const feed = useMemo(
+    () => new EventFeed(createClient(EventService, transport), signOut),
+    [transport, signOut],
+  );
+  return useSyncExternalStore(feed.subscribe, feed.snapshot);
+}
