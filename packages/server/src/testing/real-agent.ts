@@ -28,8 +28,10 @@ export class RealAgent implements AsyncDisposable {
     const folder = join(top, "workspace");
     const stateFolder = join(top, "state");
     for (const path of [folder, stateFolder]) mkdirSync(path);
-    // What a former agent would have left of its machine.
-    writeFileSync(join(stateFolder, "machine.json"), JSON.stringify({ cwd: folder }));
+    // What the helper keeps of an adoption.
+    const machine = { machineId: "m1", hostname: "m1", envs: {}, cwd: folder, generation: "1" };
+    const kept = JSON.stringify({ ...machine, keepEnvironment: false });
+    writeFileSync(join(stateFolder, "machine.json"), kept);
     const socketPath = join(top, "agent.sock");
     const port = await SocketPort.listen(socketPath);
     const stop = new AbortController();

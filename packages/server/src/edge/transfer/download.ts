@@ -9,6 +9,7 @@ import { beginResponse, type EdgeRequest, type EdgeResponse } from "../exchange.
 import type { AgentFiles } from "./agent-files.js";
 import { checkConditions, rangeHolds } from "./conditions.js";
 import { type ByteSpan, parseRange } from "./ranges.js";
+import type { StallTimer } from "./stall-timer.js";
 
 /** What every answer about a file says: a browser keeps it, and never shows it as a page of ours. */
 const HEADERS = {
@@ -19,13 +20,20 @@ const HEADERS = {
   "x-content-type-options": "nosniff",
 };
 
-/** Answers GET and HEAD for a file. `signal` aborts when the caller has gone. */
+/** A request for a file and its answer. */
+export interface Download {
+  request: EdgeRequest;
+  response: EdgeResponse;
+  /** Aborted when the caller has gone. */
+  signal: AbortSignal;
+  stall: StallTimer;
+}
+
+/** Answers GET and HEAD for a file. */
 export async function download(
   files: AgentFiles,
   path: string,
-  request: EdgeRequest,
-  response: EdgeResponse,
-  signal: AbortSignal,
+  { request, response, signal, stall }: Download,
 ): Promise<void> {
   const info = await lookAt(files, path, signal);
   const size = Number(info.size);
@@ -66,7 +74,7 @@ export async function download(
     response.end();
     return;
   }
-  await send(files, { path, span, version: info.version, begin }, response, signal);
+  await send(files, { path, span, version: info.version, begin }, { response, signal, stall });
 }
 
 interface Sending {
@@ -81,8 +89,7 @@ interface Sending {
 async function send(
   files: AgentFiles,
   { path, span, version, begin }: Sending,
-  response: EdgeResponse,
-  signal: AbortSignal,
+  { response, signal, stall }: Omit<Download, "request">,
 ): Promise<void> {
   const body: Writable = response;
   const length = span.end - span.start;
@@ -92,6 +99,7 @@ async function send(
     if (part.case === "info") begin();
     if (part.case !== "data") continue;
     sent += part.value.length;
+    stall.refresh();
     if (!body.write(part.value)) await once(body, "drain", { signal });
   }
   if (sent === length) response.end();

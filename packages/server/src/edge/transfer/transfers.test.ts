@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { type IncomingMessage, request as httpRequest } from "node:http";
+import { createServer, type IncomingMessage, request as httpRequest } from "node:http";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { createClient } from "@connectrpc/connect";
@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type AgentServer, startAgentServer } from "../../testing/agent-server.js";
 import type { RealAgent } from "../../testing/real-agent.js";
 import { transportTo } from "../../testing/server.js";
+import { Transfers } from "./transfers.js";
 
 let agent: RealAgent;
 let server: AgentServer;
@@ -357,4 +358,31 @@ describe("the URL", () => {
     const file = join(server.home, "transfer-key");
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
+});
+
+test("a client that stops in the middle is given up", async () => {
+  const path = at("stalled");
+  const defects: unknown[] = [];
+  const transfers = new Transfers({
+    admit: async () => ({ machineId, direction: "upload", path, user: "" }),
+    use: () => ({ [Symbol.dispose]: () => undefined }),
+    connectAgent: async () => agent.session,
+    stopping: new AbortController().signal,
+    onDefect: (defect) => defects.push(defect),
+    stallMs: 300,
+  });
+  const http = createServer((request, response) => void transfers.serve(request, response));
+  http.listen(0, "127.0.0.1");
+  await once(http, "listening");
+  const address = http.address();
+  if (typeof address !== "object" || address === null) throw new Error("it does not listen");
+  const { port } = address;
+  const options = { port, method: "PUT", headers: { "content-length": 10 } };
+  const request = httpRequest(options);
+  request.write("abc");
+  const failure = await once(request, "error").then(([error]: unknown[]) => error);
+  expect(failure).toMatchObject({ code: "ECONNRESET" });
+  await vi.waitUntil(() => leftovers().length === 0, 5000);
+  http.close();
+  expect(defects).toEqual([]);
 });

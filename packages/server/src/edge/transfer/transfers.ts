@@ -2,14 +2,18 @@ import { createHash } from "node:crypto";
 import type { ClientHttp2Session } from "node:http2";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
-import { type EdgeRequest, type EdgeResponse, onDeparture } from "../exchange.js";
+import { type EdgeRequest, type EdgeResponse, onDeparture, resetResponse } from "../exchange.js";
 import { agentFiles } from "./agent-files.js";
 import { answerFailure } from "./answers.js";
 import { download } from "./download.js";
+import { StallTimer } from "./stall-timer.js";
 import { isBrokenOff, upload } from "./upload.js";
 
 /** How long to wait for a connection to a machine's agent, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 30_000;
+
+/** A transfer that has not moved for so long is given up, in milliseconds. */
+const STALL_MS = 300_000;
 
 /** Transfers at once: each holds about a MiB while it moves. */
 const MOST_AT_ONCE = 128;
@@ -40,6 +44,8 @@ export interface TransfersOptions {
   readonly stopping: AbortSignal;
   /** Told of errors that nobody foresaw. */
   readonly onDefect: (error: unknown) => void;
+  /** How long a client may do nothing, in milliseconds; five minutes when not given. */
+  readonly stallMs?: number;
 }
 
 /** Carries files between signed URLs and machines. */
@@ -86,13 +92,17 @@ export class Transfers {
       );
     }
     using _ = use(grant.machineId);
+    using stall = new StallTimer(this.#options.stallMs ?? STALL_MS, () => {
+      request.destroy();
+      resetResponse(response);
+    });
     const files = agentFiles(await this.#connect(grant.machineId, gone));
     if (grant.direction === "download") {
-      return await download(files, grant.path, request, response, gone);
+      return await download(files, grant.path, { request, response, signal: gone, stall });
     }
     // What has arrived of an upload is kept even when its client goes.
     const key = createHash("sha256").update(url).digest("hex");
-    return await upload(files, { ...grant, key }, request, response, stopping);
+    return await upload(files, { ...grant, key }, { request, response, signal: stopping, stall });
   }
 
   async #connect(machineId: string, gone: AbortSignal): Promise<ClientHttp2Session> {

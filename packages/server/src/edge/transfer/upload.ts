@@ -8,6 +8,7 @@ import { answerJson } from "./answers.js";
 import { fileInForm } from "./form.js";
 import { type ContentRange, parseContentRange } from "./ranges.js";
 import { receive } from "./receive.js";
+import type { StallTimer } from "./stall-timer.js";
 
 /** How long the agent may take to put a complete file in its place. */
 const COMMIT_TIMEOUT_MS = 300_000;
@@ -20,17 +21,25 @@ export interface Destination {
   key: string;
 }
 
-/** Answers PUT and POST. `signal` aborts when the server stops, not when the caller goes. */
+/** A request with a file and its answer. */
+export interface Upload {
+  request: EdgeRequest;
+  response: EdgeResponse;
+  /** Aborted when the server stops, not when the caller goes. */
+  signal: AbortSignal;
+  stall: StallTimer;
+}
+
+/** Answers PUT and POST. */
 export async function upload(
   files: AgentFiles,
   destination: Destination,
-  request: EdgeRequest,
-  response: EdgeResponse,
-  signal: AbortSignal,
+  { request, response, signal, stall }: Upload,
 ): Promise<void> {
   const header = request.headers["content-range"];
+  const content = request.method === "POST" ? fileInForm(request) : request;
+  const body = stall.watch(content);
   if (request.method === "POST" || header === undefined) {
-    const body = request.method === "POST" ? fileInForm(request) : request;
     return uploadWhole(files, destination, { body, request, response, signal });
   }
   const range = parseContentRange(String(header));
@@ -40,7 +49,7 @@ export async function upload(
       details: { field: "content-range" },
     });
   }
-  return uploadPiece(files, destination, range, { body: request, request, response, signal });
+  return uploadPiece(files, destination, range, { body, request, response, signal });
 }
 
 interface Exchange {
@@ -78,13 +87,13 @@ async function uploadPiece(
   exchange: Exchange,
 ): Promise<void> {
   const { request, response, signal, body } = exchange;
+  if (span !== undefined) mustHaveLength(request, span.end - span.start);
   const sha256 = digestOf(request);
   const idempotencyKey = createHash("sha256").update(`${key} ${total}`).digest("hex");
   const begin = { path, user, idempotencyKey, checksum: sha256 !== undefined };
   const { uploadId } = await files.beginUpload(begin, { signal });
   if (span !== undefined) {
     const length = span.end - span.start;
-    mustHaveLength(request, length);
     const target = { uploadId, offset: span.start, most: length };
     const received = await receive(files, target, body, signal);
     if (received !== length) throw wrongLength(length, received);
