@@ -1,8 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdir, mkdtemp, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { FileEvent, Machine } from "@nullspace/sdk";
+import { chromium } from "playwright-core";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { linkHome, removeHome } from "./support/prepared-home.js";
 import { startServer, type TestServer } from "./support/server.js";
@@ -138,6 +141,52 @@ test("signed URLs carry files without a key", async () => {
   const part = await fetch(url, { headers: { range: "bytes=999999-" } });
   expect(part.status).toBe(206);
   expect(Buffer.from(await part.arrayBuffer()).equals(content.subarray(999_999))).toBe(true);
+});
+
+test("a page of another origin uploads by a form and pieces, and reads a range", async () => {
+  const upload = await machine.files.uploadUrl("from-page.bin");
+  const download = await machine.files.downloadUrl("from-page.bin");
+  const pages = createServer((_request, response) => response.end("<title>page</title>"));
+  pages.listen(0, "127.0.0.1");
+  await once(pages, "listening");
+  const browser = await chromium.launch({
+    executablePath: "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu", "--no-first-run"],
+  });
+  try {
+    const page = await browser.newPage();
+    const address = pages.address();
+    await page.goto(`http://127.0.0.1:${typeof address === "object" ? address?.port : ""}/`);
+    const seen = await page.evaluate(
+      async ([up = "", down = ""]) => {
+        const form = new FormData();
+        form.set("file", new File(["by a form"], "name.txt"));
+        const posted = await fetch(up, { method: "POST", body: form });
+        const whole = await (await fetch(down)).text();
+        const put = (body: string, range: string) =>
+          fetch(up, { method: "PUT", body, headers: { "content-range": `bytes ${range}/10` } });
+        const first = await put("01234", "0-4");
+        const last = await put("56789", "5-9");
+        const part = await fetch(down, { headers: { range: "bytes=3-6" } });
+        return {
+          statuses: [posted.status, first.status, last.status, part.status],
+          texts: [whole, first.headers.get("range"), await part.text()],
+          range: part.headers.get("content-range"),
+          etag: part.headers.get("etag") !== null,
+        };
+      },
+      [upload.url, download.url],
+    );
+    expect(seen).toEqual({
+      statuses: [200, 202, 200, 206],
+      texts: ["by a form", "bytes=0-4", "3456"],
+      range: "bytes 3-6/10",
+      etag: true,
+    });
+  } finally {
+    await browser.close();
+    pages.close();
+  }
 });
 
 test("a background process outlives a restart of the server, and no byte is lost or doubled", async () => {

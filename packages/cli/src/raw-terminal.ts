@@ -1,9 +1,15 @@
 /**
  * Leaves what full-screen programs turn on: the other screen, mouse and paste
- * reports, a hidden cursor, application keys, a scroll region, colours.
+ * reports, a hidden cursor, application keys, a scroll region, colours. The cursor
+ * stays: it is saved before what would move it.
  */
-const CALM =
-  "\x1b[?1049l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b[?25h\x1b[?1l\x1b>\x1b[r\x1b[0m";
+const CALM = [
+  "\x1b7\x1b[?1049l",
+  "\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l",
+  "\x1b[?25h\x1b[?1l\x1b>",
+  "\x1b7\x1b[r\x1b8",
+  "\x1b[0m\r\n\x1b[J",
+].join("");
 
 /** The terminal that this program runs in, handed over to another program: every key passes as it is. */
 export class RawTerminal implements Disposable {
@@ -30,7 +36,7 @@ export class RawTerminal implements Disposable {
 
   /** Puts the screen in order when a program that still runs in it is left alone. */
   calm(): void {
-    if (process.stdout.isTTY) process.stdout.write(`${CALM}\x1b[${process.stdout.rows};1H\r\n`);
+    if (process.stdout.isTTY) process.stdout.write(CALM);
   }
 
   [Symbol.dispose](): void {

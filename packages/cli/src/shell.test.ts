@@ -51,7 +51,7 @@ describe("shell", () => {
     await terminal.shows(/code 7/);
     // The terminal is as it was: what is typed shows, and lines are edited.
     terminal.enter("stty -a | grep -o ' icanon'");
-    await terminal.shows(/icanon/);
+    await terminal.shows(/\n icanon/);
   });
 
   test("a program on the whole screen, left with ~. and shown again as it is", async () => {
@@ -68,7 +68,7 @@ describe("shell", () => {
     const left = await terminal.shows(/left pty\S+, which goes on/);
     const session = /left (pty\S+),/.exec(left)?.[1] ?? "";
     terminal.enter(`echo code $?; ns shell $ID --list`);
-    const listed = await terminal.shows(/less rows/);
+    const listed = await terminal.shows(/100x30 .* less rows/);
     expect(listed).toContain("code 0");
     expect(listed).toMatch(new RegExp(`${session} +running .* 100x30 +0 +less`));
     terminal.enter(`clear; ns shell $ID --attach ${session}`);
@@ -97,8 +97,7 @@ describe("shell", () => {
     execFileSync("pkill", ["-TERM", "-f", `main.js shell ${id} -e MARK=1`]);
     await terminal.shows(/left pty/);
     terminal.enter("echo code $?; stty -a | grep -o ' icanon'");
-    const screen = await terminal.shows(/icanon/);
-    expect(screen).toContain("code 143");
+    expect(await terminal.shows(/\n icanon/)).toContain("code 143\n icanon");
   });
 
   test("a detached session, by its id, in JSON, and killed", async () => {
