@@ -252,3 +252,24 @@ describe("folders and names", () => {
     });
   });
 });
+
+test("URLs for one file lead to the server that the client talks to", async () => {
+  const download = await machine.files.downloadUrl("a b.txt", { expiresInSeconds: 60 });
+  expect(download).toMatchObject({ method: "GET", headers: {} });
+  expect(download.expiresAt.getTime()).toBeGreaterThan(Date.now());
+  const asked = new URL(download.url);
+  expect([asked.origin, asked.searchParams.get("path")]).toEqual([server.url, "a b.txt"]);
+  expect(Object.fromEntries(asked.searchParams)).toMatchObject({
+    direction: "DOWNLOAD",
+    seconds: "60",
+  });
+  const upload = await machine.files.uploadUrl("x", { user: "root" });
+  expect(upload.method).toBe("PUT");
+  expect(Object.fromEntries(new URL(upload.url).searchParams)).toMatchObject({
+    direction: "UPLOAD",
+    user: "root",
+    seconds: "0",
+  });
+  expect(await machine.uploadUrl("y")).toContain("path=y");
+  expect(await machine.downloadUrl("z")).toContain("path=z");
+});

@@ -134,8 +134,9 @@ function nameIn(path: string): string {
 function parse(url: string): URL {
   try {
     return new URL(url, "http://server");
-  } catch (error) {
-    throw invalidUrl(error);
+  } catch {
+    // What it says would hold the URL.
+    throw invalidUrl();
   }
 }
 
@@ -144,13 +145,12 @@ function machineIn(pathname: string): string {
   return machineId;
 }
 
-function invalidUrl(cause?: unknown): Fault {
+function invalidUrl(): Fault {
   return new Fault(
     ErrorReason.TRANSFER_URL_INVALID,
     "this is no transfer URL of this server, or not all of one",
     {
       remedy: "Use the URL as it was given, with the whole query; quote it in a shell.",
-      cause,
     },
   );
 }

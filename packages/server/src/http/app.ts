@@ -38,7 +38,7 @@ export function createApp(options: AppOptions): RequestHandler {
   return (request, response) => {
     logExchange(request, response, options.log);
     const onError = (error: unknown) => {
-      options.log.error({ err: error, url: request.url }, "a request could not be handled");
+      options.log.error({ err: error, path: pathOf(request) }, "a request could not be handled");
       if (response.headersSent) resetResponse(response);
       else answerText(response, 400, "bad request\n");
     };
