@@ -8,6 +8,7 @@ import {
   commandLine,
   connectUnix,
   emptyOverlay,
+  encodeTable,
   HELPER_SOCKET,
   launch,
   linkAgent,
@@ -84,6 +85,9 @@ async function startQemu(
   const { vcpus, memoryMb, diskMb, channelKey } = snapshot.manifest;
   const { layers } = snapshot;
   const disk = join(directory, "disk.qcow2");
+  const table = join(directory, "memory.table");
+  await writeFile(table, encodeTable(snapshot.memoryRuns));
+  await using memoryTable = await open(table, "r");
   await writeFile(disk, emptyOverlay(diskMb, { path: "snapshot", format: "qcow2" }));
   await using ownDisk = await open(disk, "r+");
   await using console = await open(join(directory, "console.log"), "a");
@@ -97,7 +101,7 @@ async function startQemu(
       layers: { memory: layers.memory.length, disks: layers.disks.length },
     }),
     directory,
-    files: { ...snapshot.files, disk: ownDisk, console },
+    files: { ...snapshot.files, memoryTable, disk: ownDisk, console },
     layers,
     user: undefined,
     environment: { PATH: "/usr/bin:/bin", LC_ALL: "C", LD_PRELOAD: source.library },

@@ -33,12 +33,12 @@ export class BenchServer implements AsyncDisposable {
   }
 
   /** Starts a server on a free port and waits until it is ready. */
-  static async start(home: string): Promise<BenchServer> {
+  static async start(home: string, args: readonly string[] = []): Promise<BenchServer> {
     await using log = await open(join(home, LOG), "a");
     const probe = ["--expose-gc", "--import", PROBE];
     // For whoever wants to know what takes the time, as --cpu-prof.
     const flags = process.env["NULLSPACE_BENCH_SERVER_FLAGS"]?.split(" ") ?? [];
-    const server = [SERVER_BIN, "server", "--json", "--port", "0", "--home", home];
+    const server = [SERVER_BIN, "server", "--json", "--port", "0", "--home", home, ...args];
     const child = spawn(process.execPath, [...probe, ...flags, ...server], {
       stdio: ["ignore", "pipe", log.fd, "ipc"],
       // Apart from Ctrl-C: it is stopped once its machines are gone.

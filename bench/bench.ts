@@ -49,8 +49,8 @@ export class Bench implements AsyncDisposable {
   }
 
   /** Starts a server in the home, and waits until it is ready. */
-  async startServer(): Promise<BenchServer> {
-    return await BenchServer.start(this.home);
+  async startServer(args: readonly string[] = []): Promise<BenchServer> {
+    return await BenchServer.start(this.home, args);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,14 +1,11 @@
 import { randomBytes } from "node:crypto";
-import type { ClientHttp2Session } from "node:http2";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import { createClient, type Transport } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
-import { ProcessService } from "@nullspace/proto/agent";
 import { CHANNEL_KEY_BYTES } from "@nullspace/proto/channel";
 import { systemClient } from "@nullspace/server/internal";
 import { BareQemu } from "./bare-qemu.ts";
 import type { Bench } from "./bench.ts";
 import { timed } from "./clock.ts";
+import { programsOf, type Run } from "./direct-exec.ts";
 import { interleave, side } from "./interleave.ts";
 import type { Findings, Measurement } from "./measurement.ts";
 import { retrying } from "./retry.ts";
@@ -64,8 +61,6 @@ const ABOUT =
   "a guest fresh from the same snapshot and adopted, its SSH host key made, the first few commands of each not counted. " +
   "The server holds the one connection to the socket of its own machines, so the direct side is a QEMU without one.";
 
-type Run = (command: string, args: string[]) => Promise<number | undefined>;
-
 async function sampleExecs(times: number, run: Run): Promise<number[]> {
   await run("timeout", ["10", "sh", "-c", SETTLED]);
   const samples: number[] = [];
@@ -88,27 +83,5 @@ async function directExec({ session }: BareQemu): Promise<Run> {
     entropy: randomBytes(32),
     channelKey: randomBytes(CHANNEL_KEY_BYTES),
   });
-  const processes = createClient(ProcessService, agentTransport(session));
-  return async (command, args) => {
-    let exitCode: number | undefined;
-    for await (const { event } of processes.start({ command, args, exec: true })) {
-      if (event?.event.case === "exit") exitCode = event.event.value.exitCode;
-    }
-    return exitCode;
-  };
-}
-
-/** Calls on a session that is open. */
-function agentTransport(session: ClientHttp2Session): Transport {
-  return createConnectTransport({
-    httpVersion: "2",
-    baseUrl: "http://agent",
-    acceptCompression: [],
-    sessionManager: {
-      authority: "http://agent",
-      request: (method, path, headers, options) =>
-        Promise.resolve(session.request({ ...headers, ":method": method, ":path": path }, options)),
-      notifyResponseByteRead: () => undefined,
-    },
-  });
+  return programsOf(session);
 }

@@ -3,15 +3,30 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Bench } from "./bench.ts";
+import { capture } from "./capture.ts";
 import { create } from "./create.ts";
+import { density } from "./density.ts";
 import { exec } from "./exec.ts";
 import { gatherFacts } from "./facts.ts";
+import { fork } from "./fork.ts";
+import { growth } from "./growth.ts";
 import type { Findings, Measurement } from "./measurement.ts";
 import { memory } from "./memory.ts";
 import { formatJson, formatText, reportOf } from "./report.ts";
 import { transfer } from "./transfer.ts";
+import { warm } from "./warm.ts";
 
-const MEASUREMENTS: readonly Measurement[] = [create, exec, transfer, memory];
+const MEASUREMENTS: readonly Measurement[] = [
+  create,
+  exec,
+  capture,
+  fork,
+  warm,
+  density,
+  growth,
+  transfer,
+  memory,
+];
 const RESULTS = join(import.meta.dirname, "results");
 const DEFAULT_HOME = "/var/lib/nullspace";
 const INTERRUPTED = 130;

@@ -3,11 +3,16 @@
  *
  * @module
  */
+export { HelperPort } from "./agent/helper-port.js";
 export { type AgentLink, linkAgent } from "./agent/agent-link.js";
 export { systemClient } from "./agent/system-client.js";
 export { HostHome } from "./home.js";
 export { ImageStore } from "./image-store.js";
 export { type Accelerator, AGENT_SOCKET, HELPER_SOCKET, commandLine } from "./qemu/command-line.js";
+export { DirtyMemory, findMemory } from "./memory/dirty-memory.js";
+export { encodeTable } from "./memory/memory-map.js";
+export { saveDevices } from "./qemu/device-state.js";
+export { QmpClient } from "./qemu/qmp/qmp-client.js";
 export { RESTORE_URI } from "./qemu/descriptors.js";
 export { launch } from "./qemu/launch.js";
 export { memoryLibrary } from "./qemu/memory-library.js";

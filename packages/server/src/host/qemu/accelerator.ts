@@ -2,6 +2,7 @@ import { type ChildProcess, spawn, type StdioOptions } from "node:child_process"
 import { once } from "node:events";
 import { readFile, stat } from "node:fs/promises";
 import { Socket } from "node:net";
+import { text } from "node:stream/consumers";
 import { within } from "../deadline.js";
 import { hasCode, replaceFile } from "../durable-files.js";
 import type { Accelerator, Platform } from "./command-line.js";
@@ -78,8 +79,20 @@ async function findCpuModel(test: AccelerationTest): Promise<string> {
   try {
     const monitor = qemu.stdio[3];
     if (!(monitor instanceof Socket)) throw new Error("QEMU has no monitor");
-    await using qmp = await QmpClient.open(monitor, { timeoutMs: QEMU_READY_MS });
-    return chooseCpuModel(await qmp.execute("query-cpu-definitions", {}));
+    const words = qemu.stderr === null ? Promise.resolve("") : text(qemu.stderr);
+    try {
+      await using qmp = await QmpClient.open(monitor, { timeoutMs: QEMU_READY_MS });
+      return chooseCpuModel(await qmp.execute("query-cpu-definitions", {}));
+    } catch (error) {
+      await stop(qemu);
+      // It says why on its standard error, if at all.
+      const why = (await words)
+        .trim()
+        .split("\n")
+        .at(-1)
+        ?.replace(/^[^:]*qemu[^:]*: /, "");
+      throw why ? new Error(why, { cause: error }) : error;
+    }
   } finally {
     await stop(qemu);
   }
@@ -91,6 +104,7 @@ async function bootKernel(test: AccelerationTest, cpuModel: string): Promise<voi
     ` -chardev stdio,id=console,signal=off -serial chardev:console -kernel ${test.kernel}`;
   const kernelArguments = "console=ttyS0 earlyprintk=serial,ttyS0 panic=-1";
   const qemu = start(test, [...args.split(" "), "-append", kernelArguments]);
+  qemu.stderr?.resume();
   try {
     const firstWords = untilPrinted(qemu, "Linux version");
     const lastWords = untilPrinted(qemu, "Kernel panic - not syncing");
@@ -119,8 +133,9 @@ function untilPrinted(qemu: ChildProcess, marker: string): Promise<void> {
 
 function start(test: AccelerationTest, args: readonly string[]): ChildProcess {
   const [command = "", ...before] = test.program;
-  const stdio: StdioOptions = ["ignore", "pipe", "ignore", "pipe"];
+  const stdio: StdioOptions = ["ignore", "pipe", "pipe", "pipe"];
   const qemu = spawn(command, [...before, ...args], { stdio, cwd: test.directory, ...test.user });
+  qemu.stderr?.on("error", () => undefined);
   // A program that cannot be started shows as a monitor or a console that says nothing.
   qemu.on("error", () => undefined);
   return qemu;

@@ -47,6 +47,10 @@ export interface QmpCommands {
   "blockdev-del": { arguments: { "node-name": string }; return: void };
   /** Puts an empty overlay on top of a node: what is written from now on goes there. */
   "blockdev-snapshot": { arguments: { node: string; overlay: string }; return: void };
+  /** Runs a line of the monitor for people. Only measurements need what has no other way. */
+  "human-monitor-command": { arguments: { "command-line": string }; return: string };
+  migrate: { arguments: { uri: string }; return: void };
+  "query-migrate": { arguments: NoArguments; return: { status: string } };
   "query-block": { arguments: NoArguments; return: BlockDevice[] };
   block_resize: { arguments: { "node-name": string; size: number }; return: void };
 }
@@ -76,6 +80,9 @@ export const answerDecoders: {
   "blockdev-add": nothing,
   "blockdev-del": nothing,
   "blockdev-snapshot": nothing,
+  "human-monitor-command": (value) => String(value),
+  migrate: nothing,
+  "query-migrate": (value) => ({ status: stringOf(asObject(value), "status") }),
   "query-block": (value) => asArray(value).map(blockDevice),
   block_resize: nothing,
 };
