@@ -7,6 +7,7 @@ import {
   type Departure,
   type EdgeRequest,
   type EdgeResponse,
+  isCutOff,
   onDeparture,
   resetResponse,
 } from "./exchange.js";
@@ -159,7 +160,11 @@ async function relay(
   upstream.on("close", broken);
   // A request that breaks off is a departure, which the response tells.
   request.on("error", () => undefined);
-  request.pipe(upstream);
+  request.pipe(upstream, { end: false });
+  // For the agent the beginning of a message must not look like all of it.
+  request.once("end", () => {
+    if (!isCutOff(request)) upstream.end();
+  });
   return promise;
 }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from "node:http";
-import { constants, type Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import { constants, Http2ServerRequest, Http2ServerResponse } from "node:http2";
 
 /** A request, from HTTP/1.1 or HTTP/2. */
 export type EdgeRequest = IncomingMessage | Http2ServerRequest;
@@ -29,6 +29,15 @@ export function onDeparture(
     if (response.writableEnded) return;
     callback(session?.destroyed === true ? "connection lost" : "cancelled");
   });
+}
+
+/**
+ * Whether the body of a request is only its beginning, asked when it ends. Over
+ * HTTP/2 a stream that is reset tells "end" like one that is complete; a complete
+ * one stays open for the response.
+ */
+export function isCutOff(request: EdgeRequest): boolean {
+  return request instanceof Http2ServerRequest ? request.stream.closed : !request.complete;
 }
 
 /** Sends status and headers. */

@@ -9,6 +9,7 @@ import { createClient } from "@connectrpc/connect";
 import { MachineService, TransferDirection, TransferService } from "@nullspace/proto";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type AgentServer, startAgentServer } from "../../testing/agent-server.js";
+import { RawHttp2Request } from "../../testing/raw-http2.js";
 import type { RealAgent } from "../../testing/real-agent.js";
 import { transportTo } from "../../testing/server.js";
 import { Transfers } from "./transfers.js";
@@ -304,6 +305,46 @@ describe("upload", () => {
       expect(response.status).toBe(400);
     },
   );
+});
+
+describe("HTTP/2", () => {
+  const content = randomBytes(1_500_000);
+  const curl = (...args: string[]) =>
+    promisify(execFile)("curl", ["-sS", "--fail", "--http2-prior-knowledge", ...args]);
+
+  test("curl uploads, by a form too, and downloads a range", async () => {
+    writeFileSync(at("h2"), content);
+    await curl("-T", at("h2"), await uploadUrl("h2-put"));
+    expect(readFileSync(at("h2-put")).equals(content)).toBe(true);
+    await curl("-F", `file=@${at("h2")}`, await uploadUrl("h2-form"));
+    expect(readFileSync(at("h2-form")).equals(content)).toBe(true);
+    await curl("-r", "1000-1999", "-o", at("h2-range"), await downloadUrl("h2"));
+    expect(readFileSync(at("h2-range")).equals(content.subarray(1000, 2000))).toBe(true);
+  });
+
+  test.each(["its stream is cancelled", "its connection breaks"])(
+    "an upload of unknown length leaves nothing behind when %s",
+    async (how) => {
+      const request = await RawHttp2Request.put(await uploadUrl("h2-cut"));
+      request.write(content.subarray(0, 10_000));
+      await vi.waitUntil(() => leftovers().length > 0, 5000);
+      if (how.includes("stream")) request.cancel();
+      else request.socket.destroy();
+      await vi.waitUntil(() => leftovers().length === 0, 5000);
+      expect(() => statSync(at("h2-cut"))).toThrow("ENOENT");
+      request.socket.destroy();
+    },
+  );
+});
+
+test("over HTTP/1.1 an upload of unknown length that breaks off leaves nothing behind", async () => {
+  const request = httpRequest(await uploadUrl("h1-cut"), { method: "PUT" });
+  request.on("error", () => undefined);
+  request.write(randomBytes(600_000));
+  await vi.waitUntil(() => leftovers().length > 0, 5000);
+  request.socket?.end();
+  await vi.waitUntil(() => leftovers().length === 0, 5000);
+  expect(() => statSync(at("h1-cut"))).toThrow("ENOENT");
 });
 
 describe("the URL", () => {

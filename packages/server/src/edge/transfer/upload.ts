@@ -132,7 +132,7 @@ function digestOf({ headers }: EdgeRequest): Uint8Array | undefined {
   return digest === undefined ? undefined : Buffer.from(digest, "base64");
 }
 
-/** A body that ends early over HTTP/2 looks complete; what was announced tells. */
+/** Refuses a file of another length than was announced. */
 function mustBeWhole(request: EdgeRequest, received: number): void {
   const announced = request.headers["content-length"];
   if (request.method === "POST" || announced === undefined) return;
