@@ -1,4 +1,6 @@
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { ErrorReason } from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
 import {
   type DialectAdapter,
   SqliteAdapter,
@@ -49,6 +51,8 @@ class PreparingDatabase implements SqliteDatabase {
   }
 
   prepare(sql: string): SqliteStatement {
+    // A transaction that met a full disk has been rolled back by SQLite itself.
+    if (sql === "rollback" && !this.#database.isTransaction) return NOTHING;
     let statement = this.#prepared.get(sql);
     if (statement === undefined) statement = new Statement(this.#database.prepare(sql));
     else this.#prepared.delete(sql);
@@ -67,6 +71,14 @@ class PreparingDatabase implements SqliteDatabase {
   }
 }
 
+/** A statement that does nothing. */
+const NOTHING: SqliteStatement = {
+  reader: false,
+  all: () => [],
+  run: () => ({ changes: 0, lastInsertRowid: 0 }),
+  iterate: () => [].values(),
+};
+
 class Statement implements SqliteStatement {
   readonly #statement: StatementSync;
   readonly reader: boolean;
@@ -77,18 +89,34 @@ class Statement implements SqliteStatement {
   }
 
   all(parameters: ReadonlyArray<unknown>): unknown[] {
-    return this.#statement.all(...parameters.map(inputValue));
+    return tellingOfFullDisk(() => this.#statement.all(...parameters.map(inputValue)));
   }
 
   run(parameters: ReadonlyArray<unknown>): {
     changes: number | bigint;
     lastInsertRowid: number | bigint;
   } {
-    return this.#statement.run(...parameters.map(inputValue));
+    return tellingOfFullDisk(() => this.#statement.run(...parameters.map(inputValue)));
   }
 
   iterate(parameters: ReadonlyArray<unknown>): IterableIterator<unknown> {
     return this.#statement.iterate(...parameters.map(inputValue));
+  }
+}
+
+/** SQLite's own code of a database that cannot grow. */
+const SQLITE_FULL = 13;
+
+function tellingOfFullDisk<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    const isFull = cause instanceof Error && "errcode" in cause && cause.errcode === SQLITE_FULL;
+    if (!isFull) throw cause;
+    throw new Fault(ErrorReason.DISK_FULL, "the disk of the server's database is full", {
+      remedy: "Free space under the server's home and try again.",
+      cause,
+    });
   }
 }
 
