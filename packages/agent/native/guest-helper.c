@@ -20,7 +20,7 @@
 //   helper -> client   lines:  "ok SEQ [VALUE...]", "error SEQ STEP ERRNO",
 //                              "exit PID CODE SIGNAL",
 //                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held),
-//                              "adopted NONCE" (to be answered by the verb "applied")
+//                              "adopted NONCE"
 // The host sends frames of the same form over a serial port of their own, "adopt" and "set-time",
 // and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
 // go through the agent: a restored guest runs this little code in no time, while the agent's own
@@ -441,8 +441,8 @@ static int bind_over(const char *source, const char *target) {
   return dry_run ? 0 : mount(source, target, NULL, MS_BIND, NULL);
 }
 
-// Into the file itself, which whoever watches it then sees; or into another that takes its
-// name, so that nobody reads half of it. A mode of 0 is left to the kernel, for files of its own.
+// Into the file itself, in one write, which whoever watches it then sees. That is also far less
+// work for a file system than the other way: another file that takes its name, whole or not at all.
 static int write_file(const char *path, mode_t mode, const char *text, int replace) {
   char temporary[4096];
   if (snprintf(temporary, sizeof temporary, "%s.nullspace", path) >= (int)sizeof temporary) {
@@ -450,11 +450,16 @@ static int write_file(const char *path, mode_t mode, const char *text, int repla
     return -1;
   }
   const char *target = replace ? temporary : path;
-  int fd = open(target, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-  if (fd < 0) return -1;
+  int fd = open(target, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
+  // A link, or whatever else somebody has put there, goes.
+  if (fd < 0 && errno == ELOOP && unlink(target) == 0)
+    fd = open(target, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
+  struct stat now;
+  if (fd < 0 || fstat(fd, &now) != 0) return -1;
   size_t size = strlen(text);
   int result = write(fd, text, size) == (ssize_t)size ? 0 : -1;
-  if (result == 0 && mode != 0) result = fchmod(fd, mode);
+  if (result == 0 && now.st_size > (off_t)size) result = ftruncate(fd, size);
+  if (result == 0 && (now.st_mode & 07777) != mode) result = fchmod(fd, mode);
   if (close(fd) != 0) result = -1;
   return result == 0 && replace ? rename(temporary, path) : result;
 }
@@ -481,7 +486,7 @@ static int write_hosts(const char *path, const char *hostname) {
   }
   if (!has_localhost) used += snprintf(new + used, sizeof new - used, "127.0.0.1\tlocalhost\n");
   snprintf(new + used, sizeof new - used, "127.0.1.1\t%s\n", hostname);
-  return write_file(path, 0644, new, 1);
+  return write_file(path, 0644, new, 0);
 }
 
 static const char *below(const char *root, const char *path) {
@@ -516,12 +521,12 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
   // The clock first: each moment makes the host's older.
   if (set_time(a.seconds, a.nanoseconds) != 0) return "set-time";
   if (reseed(a.entropy) != 0) return "reseed";
-  if (write_file(below(root, "/etc/machine-id"), 0444, id, 1) != 0) return "machine-id";
+  if (write_file(below(root, "/etc/machine-id"), 0444, id, 0) != 0) return "machine-id";
   if (access(below(root, "/var/lib/dbus"), F_OK) == 0 &&
-      write_file(below(root, "/var/lib/dbus/machine-id"), 0444, id, 1) != 0)
+      write_file(below(root, "/var/lib/dbus/machine-id"), 0444, id, 0) != 0)
     return "machine-id";
   snprintf(name, sizeof name, "%s\n", a.hostname);
-  if (write_file(below(root, "/etc/hostname"), 0644, name, 1) != 0) return "hostname";
+  if (write_file(below(root, "/etc/hostname"), 0644, name, 0) != 0) return "hostname";
   if (write_hosts(below(root, "/etc/hosts"), a.hostname) != 0) return "hosts";
   if (!dry_run && sethostname(a.hostname, strlen(a.hostname)) != 0) return "hostname";
   if (remove_host_keys(below(root, "/etc/ssh")) != 0) return "host-keys";
@@ -542,8 +547,6 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
 
 static const char *root_folder = "", *state_folder = "";
 static int port = -1, host_is_there = 1;
-// The call of the host whose answer waits for the agent.
-static char waiting[64];
 
 enum { ADOPT_ARGUMENTS = 10 };
 
@@ -581,12 +584,6 @@ static void tell_host(const char *seq, const char *step) {
   if (write(port, line, length) != length) return;
 }
 
-static int answer_host(void) {
-  if (waiting[0]) tell_host(waiting, NULL);
-  waiting[0] = 0;
-  return 0;
-}
-
 // fields: sequence number, verb, arguments
 static void handle_host(char **field, int count) {
   const char *seq = field[0], *step = "verb";
@@ -595,12 +592,9 @@ static void handle_host(char **field, int count) {
     step = set_time(field[2], field[3]) == 0 ? NULL : "set-time";
   } else if (count == 3 + ADOPT_ARGUMENTS && strcmp(field[1], "adopt") == 0) {
     step = adopt(root_folder, state_folder, adoption_of(field + 3));
-    if (!step && client >= 0) {
-      // The agent has to know before its first user does.
-      snprintf(waiting, sizeof waiting, "%s", seq);
-      tell("adopted %s\n", field[2]);
-      return;
-    }
+    // The agent looks into this file before it serves anyone, and waits for our line if it is new.
+    if (!step && write_file(below(state_folder, "/epoch"), 0600, seq, 0) != 0) step = "epoch";
+    if (!step) tell("adopted %s\n", field[2]);
   }
   tell_host(seq, step);
 }
@@ -640,7 +634,6 @@ static void handle(char *frame, uint32_t length) {
   else if (strcmp(verb, "bind") == 0 && arguments == 2) result = bind_over(arg[0], arg[1]);
   else if (strcmp(verb, "replace") == 0 && arguments == 2) result = write_file(arg[0], 0600, arg[1], 1);
   else if (strcmp(verb, "remove") == 0 && arguments == 1) result = unlink(arg[0]);
-  else if (strcmp(verb, "applied") == 0 && arguments == 0) result = answer_host();
   else if (strcmp(verb, "adopt") == 0 && arguments == ADOPT_ARGUMENTS) {
     const char *step = adopt(root_folder, state_folder, adoption_of(arg));
     result = step ? -1 : 0;

@@ -1,4 +1,5 @@
 import { dirname, join } from "node:path";
+import type { ConnectRouter } from "@connectrpc/connect";
 import { mkdirSync } from "node:fs";
 import {
   FileService,
@@ -95,13 +96,14 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   });
   const watcherProgram = join(dirname(options.helperProgram), "file-watcher");
   const files = fileService({ paths, users, uploads, table, watcherProgram });
-  using endpoint = new Http2Endpoint((router) => {
+  const routes = (router: ConnectRouter) => {
     router.service(SystemService, system);
     router.service(ProcessService, processService(table));
     router.service(FileService, files);
     router.service(PtyService, ptyService(ptys));
     router.service(GitService, gitService({ git, network, newFolder }));
-  }, onDefect);
+  };
+  using endpoint = new Http2Endpoint(routes, () => state.settled(), onDefect);
   const channel = new Channel({
     port,
     key: state.channelKey,
@@ -110,7 +112,6 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const takeOver = async (nonce: string) => {
     if (await state.reload(helper)) renewHostKeys();
     channel.setKeyWithin(Buffer.from(nonce, "hex"), state.channelKey);
-    await helper.request("applied");
   };
   helper.onAdopted((nonce) => void takeOver(nonce).catch(onDefect));
   await Promise.race([channel.run(signal), helper.lost]);

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, openSync, readFileSync, readSync } from "node:fs";
 import { join } from "node:path";
 import type { KeptAdoption } from "@nullspace/proto/adoption";
 import { BOOT_CHANNEL_KEY } from "@nullspace/proto/channel";
@@ -26,18 +26,27 @@ const FIRST: MachineState = {
 
 const MACHINE = "machine.json";
 const CHANNEL_KEY = "channel.key";
+/** Names the last adoption by the host; the helper writes it before it answers. */
+const EPOCH = "epoch";
+const EPOCH_BYTES = 64;
 
 /** The machine's state, kept in files so that an agent that is restarted knows it again. The helper writes them. */
 export class StateStore {
   readonly #folder: string;
   #machine: MachineState;
   #channelKey: Uint8Array;
+  readonly #epochFile: number;
+  /** Of the adoption that this knows. */
+  #epoch: string;
+  #reloaded = Promise.withResolvers<void>();
 
   /** @param folder gone after a reboot, as `/run/nullspace`. */
   constructor(folder: string) {
     this.#folder = folder;
     // Users may read the generation in it; the files that are none of their business are 0600.
     mkdirSync(folder, { recursive: true, mode: 0o755 });
+    this.#epochFile = openSync(this.#path(EPOCH), "a+", 0o600);
+    this.#epoch = this.#readEpoch();
     this.#channelKey = this.#readKey();
     this.#machine = this.#readMachine(FIRST).machine;
   }
@@ -51,6 +60,14 @@ export class StateStore {
   }
 
   /**
+   * Resolves when what this knows is true: the host may have had the guest adopted a moment
+   * ago, and its first user's call may get here before the helper's word of it.
+   */
+  async settled(): Promise<void> {
+    while (this.#readEpoch() !== this.#epoch) await this.#reloaded.promise;
+  }
+
+  /**
    * Takes over what an adoption has written.
    *
    * @returns whether the guest has become another machine.
@@ -58,11 +75,15 @@ export class StateStore {
    */
   async reload(helper: GuestHelper): Promise<boolean> {
     const former = this.#machine;
+    const epoch = this.#readEpoch();
     const { machine, isMerged } = this.#readMachine(former);
     this.#machine = machine;
     this.#channelKey = this.#readKey();
     // What it was merged with is in memory only.
     if (isMerged) await this.#write(helper, MACHINE, JSON.stringify(keep(machine)));
+    this.#epoch = epoch;
+    this.#reloaded.resolve();
+    this.#reloaded = Promise.withResolvers();
     return machine.machineId !== former.machineId;
   }
 
@@ -91,6 +112,11 @@ export class StateStore {
     } catch (error) {
       if (!(error instanceof HelperError)) throw error;
     }
+  }
+
+  #readEpoch(): string {
+    const buffer = Buffer.alloc(EPOCH_BYTES);
+    return buffer.toString("latin1", 0, readSync(this.#epochFile, buffer, 0, EPOCH_BYTES, 0));
   }
 
   #readKey(): Uint8Array {

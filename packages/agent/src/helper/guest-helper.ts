@@ -109,7 +109,7 @@ export class GuestHelper implements AsyncDisposable {
 
   /**
    * Calls back when the host has had the guest adopted, with the nonce of its session in
-   * hexadecimal. The host waits for the verb "applied".
+   * hexadecimal.
    */
   onAdopted(listener: (nonce: string) => void): void {
     this.#onAdopted = listener;

@@ -6,7 +6,7 @@ import {
   type Http2Session,
 } from "node:http2";
 import type { Duplex } from "node:stream";
-import { type ConnectRouter, createContextValues } from "@connectrpc/connect";
+import { type ConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
 import { faultInterceptor } from "@nullspace/proto/fault";
 import { connectionLost } from "./connection.js";
@@ -28,11 +28,22 @@ export class Http2Endpoint {
   readonly #server: Http2Server;
   readonly #streams = new Map<Http2Session, Duplex>();
 
-  /** @param onDefect told of everything a handler throws that is not a fault. */
-  constructor(routes: (router: ConnectRouter) => void, onDefect: (error: unknown) => void) {
+  /**
+   * @param settled - waited for before each call: what the agent knows of its machine is true then.
+   * @param onDefect - told of everything a handler throws that is not a fault.
+   */
+  constructor(
+    routes: (router: ConnectRouter) => void,
+    settled: () => Promise<void>,
+    onDefect: (error: unknown) => void,
+  ) {
+    const settle: Interceptor = (next) => async (request) => {
+      await settled();
+      return await next(request);
+    };
     const handle = connectNodeAdapter({
       routes,
-      interceptors: [faultInterceptor(onDefect)],
+      interceptors: [faultInterceptor(onDefect), settle],
       readMaxBytes: MOST_MESSAGE_BYTES,
       // Compressed requests are understood, but no answer is compressed: the channel is memory, not a network.
       acceptCompression: [compressionGzip, compressionBrotli],
