@@ -12,5 +12,5 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  server: { proxy: { "/nullspace.v1.": server, "/nullspace.agent.v1.": server } },
+  server: { proxy: { "/nullspace.v1.": server, "/nullspace.agent.v1.": server, "/v1/": server } },
 });

@@ -1,11 +1,15 @@
 import { existsSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { MachineState, SnapshotKind } from "@nullspace/proto";
+import { WriteRequestSchema } from "@nullspace/proto/agent";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { FakeServer } from "../../sdk/src/testing/fake-server.js";
 import { startConsole } from "./testing/console-server.js";
+import { startProcess } from "./testing/processes.js";
 
 const CHROMIUM = process.env.CHROMIUM_PATH ?? "/usr/bin/chromium";
 
@@ -108,7 +112,93 @@ describe.skipIf(!existsSync(CHROMIUM)).each(SCREENS)("on a $name screen", (scree
     await page.getByRole("listitem").first().waitFor();
     expect(await whatSticksOut("events")).toEqual([]);
   });
+
+  test("the page of a machine fits, whatever is in it", async () => {
+    const { machines, files, ptys } = server;
+    const id = "m9x2kq4vw7c1t8zr3b5n";
+    const parent = machines.add({ id: "m3f8ap0dh6s2y1mle4qj" });
+    const labels = { purpose: "nightly build", note: "a label that goes on ".repeat(9) };
+    const machine = machines.add({
+      id,
+      parentId: parent.id,
+      metadata: labels,
+      timeoutAt: ago(-235),
+    });
+    await signIn();
+    await page.getByRole("link", { name: id }).click();
+    await page.getByText("Connected", { exact: true }).waitFor();
+    ptys.write("pty_1", SHELL);
+    await page.locator(".xterm-rows").getByText("passed").waitFor();
+    expect(await whatSticksOut("terminal")).toEqual([]);
+    ptys.end("pty_1", 1);
+    await page.getByText("exit code 1").waitFor();
+    expect(await whatSticksOut("terminal-ended")).toEqual([]);
+
+    await page.getByRole("link", { name: "Files" }).click();
+    await page.getByText(/Nothing is at|This folder is empty/).waitFor();
+    expect(await whatSticksOut("files-none")).toEqual([]);
+    for (const path of ["src", "a-folder-with-a-very-long-name-that-never-ends".repeat(3)]) {
+      await files.makeDir({ path: `/workspace/${path}` });
+    }
+    for (const name of ["README.md", "package.json", `${"x".repeat(120)}.txt`, "src/main.ts"]) {
+      const data = Buffer.from(
+        `import { Machine } from "@nullspace/sdk";\n// ${name}\n`.repeat(20),
+      );
+      await files.write(create(WriteRequestSchema, { path: `/workspace/${name}`, data }));
+    }
+    await page.getByRole("button", { name: "Refresh" }).click();
+    await page.getByLabel("Files to upload").setInputFiles([
+      { name: "photo.jpg", mimeType: "image/jpeg", buffer: Buffer.alloc(1_500_000) },
+      { name: `${"y".repeat(90)}.txt`, mimeType: "text/plain", buffer: Buffer.from("y") },
+    ]);
+    await page.getByText("Uploaded, 1.4 MiB").waitFor();
+    await page.getByText("Uploaded, 1 B").waitFor();
+    await page.getByRole("row", { name: "photo.jpg" }).waitFor();
+    expect(await whatSticksOut("files")).toEqual([]);
+    await page.getByRole("button", { name: "Rename README.md" }).click();
+    expect(await whatSticksOut("rename")).toEqual([]);
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByRole("link", { name: "README.md" }).click();
+    await page.getByLabel("Content of README.md").fill("# Changed\n");
+    await page.getByText("Not saved").waitFor();
+    expect(await whatSticksOut("editor")).toEqual([]);
+    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByText("Saved", { exact: true }).waitFor();
+
+    await page.getByRole("link", { name: "Processes" }).click();
+    await page.getByText("No commands have been run lately.").waitFor();
+    expect(await whatSticksOut("processes-none")).toEqual([]);
+    const command = `for i in 1 2 3; do echo "line $i"; done; echo ${"z".repeat(150)} >&2; sleep 60`;
+    const pid = await startProcess(server, machine.id, { command, cwd: tmpdir() });
+    await startProcess(server, machine.id, { command: "exit 3", cwd: tmpdir() });
+    await page.getByText("exit code 3").waitFor();
+    await page.getByRole("button", { name: `Logs ${pid}` }).click();
+    await page.getByLabel("Output", { exact: true }).getByText("zzz").waitFor();
+    expect(await whatSticksOut("processes")).toEqual([]);
+
+    await page.getByRole("button", { name: "Snapshot" }).click();
+    await page.getByRole("link", { name: "Details" }).click();
+    await page.getByRole("row", { name: "s0001" }).waitFor();
+    await page.getByRole("listitem").first().waitFor();
+    expect(await whatSticksOut("details")).toEqual([]);
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("link", { name: "Terminal" }).click();
+    await page.getByText("The machine is paused.").waitFor();
+    expect(await whatSticksOut("paused")).toEqual([]);
+  });
 });
+
+/** What a program in a terminal writes. */
+const SHELL = [
+  "\x1b[1;32muser@machine\x1b[0m:\x1b[1;34m~/project\x1b[0m$ npm test",
+  "",
+  "  \x1b[32m✓\x1b[0m 128 tests \x1b[32mpassed\x1b[0m \x1b[90m(2.1 s)\x1b[0m",
+  "  \x1b[31m✗\x1b[0m 1 test \x1b[31mfailed\x1b[0m: \x1b[4mexpected\x1b[0m \x1b[38;2;255;160;80m42\x1b[0m",
+  "  ┌──────────┬───────┐",
+  "  │ package  │ state │",
+  "  └──────────┴───────┘",
+  "\x1b[1;32muser@machine\x1b[0m:\x1b[1;34m~/project\x1b[0m$ ",
+].join("\r\n");
 
 /** Texts that stick out of a box which hides what is too much. Runs in the page. */
 function cutOff(): string[] {

@@ -21,6 +21,7 @@ export async function follow(options: FollowOptions, signal: AbortSignal): Promi
   for (let failures = 0; !signal.aborted; failures++) {
     try {
       for await (const _ of options.stream(signal)) failures = 0;
+      if (signal.aborted) return;
       options.onProblem("The server ended the connection.");
     } catch (error) {
       if (signal.aborted) return;

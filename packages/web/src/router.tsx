@@ -2,9 +2,11 @@ import {
   createRootRoute,
   createRoute,
   createRouter,
+  lazyRouteComponent,
   Outlet,
   redirect,
 } from "@tanstack/react-router";
+import { Broken } from "./broken";
 import { EventsPage } from "./events/events-page";
 import { Layout } from "./layout";
 import { MachinesPage } from "./machines/machines-page";
@@ -45,9 +47,57 @@ const events = createRoute({
   component: EventsPage,
 });
 
+/** One machine. What is in it is loaded when it is first looked at. */
+const machine = createRoute({
+  getParentRoute: () => signedIn,
+  path: "/machines/$id",
+  component: lazyRouteComponent(() => import("./machine/machine-page"), "MachinePage"),
+});
+
+/** What only a machine that runs has. */
+const running = createRoute({
+  getParentRoute: () => machine,
+  id: "running",
+  component: lazyRouteComponent(() => import("./machine/while-running"), "WhileRunning"),
+});
+
+const terminal = createRoute({
+  getParentRoute: () => running,
+  path: "/",
+  component: lazyRouteComponent(() => import("./machine/terminal/terminal-page"), "TerminalPage"),
+});
+
+const files = createRoute({
+  getParentRoute: () => running,
+  path: "/files",
+  validateSearch: (search): { folder?: string; file?: string } => ({
+    ...(typeof search.folder === "string" && { folder: search.folder }),
+    ...(typeof search.file === "string" && { file: search.file }),
+  }),
+  component: lazyRouteComponent(() => import("./machine/files/files-page"), "FilesPage"),
+});
+
+const processes = createRoute({
+  getParentRoute: () => running,
+  path: "/processes",
+  component: lazyRouteComponent(
+    () => import("./machine/processes/processes-page"),
+    "ProcessesPage",
+  ),
+});
+
+const details = createRoute({
+  getParentRoute: () => machine,
+  path: "/details",
+  component: lazyRouteComponent(() => import("./machine/details/details-page"), "DetailsPage"),
+});
+
+const inside = machine.addChildren([running.addChildren([terminal, files, processes]), details]);
+
 export const router = createRouter({
-  routeTree: root.addChildren([login, signedIn.addChildren([machines, snapshots, events])]),
+  routeTree: root.addChildren([login, signedIn.addChildren([machines, inside, snapshots, events])]),
   basepath: "/console",
+  defaultErrorComponent: Broken,
 });
 
 declare module "@tanstack/react-router" {

@@ -18,14 +18,16 @@ export interface EventSnapshot {
 /** The newest events of the account, followed by one stream that goes on where a broken one ended. */
 export class EventFeed {
   readonly #client: Client<typeof EventService>;
+  readonly #machineId: string;
   readonly #onRefused: () => void;
   readonly #listeners = new Set<() => void>();
   #snapshot: EventSnapshot = { status: "connecting", events: [], problem: undefined };
   #stop: AbortController | undefined;
 
-  /** `onRefused` is called when the server no longer takes the key. */
-  constructor(client: Client<typeof EventService>, onRefused: () => void) {
+  /** Only those of one machine, or all when it is ""; `onRefused` is called when the server no longer takes the key. */
+  constructor(client: Client<typeof EventService>, machineId: string, onRefused: () => void) {
     this.#client = client;
+    this.#machineId = machineId;
     this.#onRefused = onRefused;
   }
 
@@ -53,15 +55,17 @@ export class EventFeed {
   };
 
   async *#watch(signal: AbortSignal): AsyncGenerator<void> {
+    const machineId = this.#machineId;
     let [newest] = this.#snapshot.events;
     if (newest === undefined) {
-      const { events } = await this.#client.list({ limit: 50 }, { signal });
+      const { events } = await this.#client.list({ machineId, limit: 50 }, { signal });
       [newest] = events;
       this.#publish({ events });
     }
     this.#publish({ status: "live", problem: undefined });
     yield;
-    for await (const { event } of this.#client.watch({ afterId: newest?.id ?? 0n }, { signal })) {
+    const request = { machineId, afterId: newest?.id ?? 0n };
+    for await (const { event } of this.#client.watch(request, { signal })) {
       if (event === undefined) continue;
       this.#publish({ events: [event, ...this.#snapshot.events].slice(0, KEPT) });
       yield;

@@ -5,13 +5,13 @@ import { useMemo, useSyncExternalStore } from "react";
 import { useSignOut } from "../session/sign-out";
 import { EventFeed, type EventSnapshot } from "./event-feed";
 
-/** The newest events of the account, live. */
-export function useEvents(): EventSnapshot {
+/** The newest events of the account, or of one machine, live. */
+export function useEvents(machineId = ""): EventSnapshot {
   const transport = useTransport();
   const signOut = useSignOut();
   const feed = useMemo(
-    () => new EventFeed(createClient(EventService, transport), signOut),
-    [transport, signOut],
+    () => new EventFeed(createClient(EventService, transport), machineId, signOut),
+    [transport, machineId, signOut],
   );
   return useSyncExternalStore(feed.subscribe, feed.snapshot);
 }

@@ -1,4 +1,4 @@
-import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Timestamp, timestampDate, timestampMs } from "@bufbuild/protobuf/wkt";
 
 /** A span of time with two units at most: "12 s", "3 min 20 s", "2 h 5 min", "3 d 4 h". */
 export function duration(milliseconds: number): string {
@@ -33,4 +33,11 @@ export function bytes(value: number): string {
   let left = value;
   for (; left >= 1024 && unit < units.length - 1; unit++) left /= 1024;
   return `${unit === 0 ? left : left.toFixed(1)} ${units[unit]}`;
+}
+
+/** A moment as people here write it. */
+export function dateAndTime(at: Timestamp | Date | undefined): string {
+  if (at === undefined) return "–";
+  const date = at instanceof Date ? at : timestampDate(at);
+  return date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 }

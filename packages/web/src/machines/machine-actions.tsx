@@ -2,9 +2,16 @@ import { useMutation } from "@connectrpc/connect-query";
 import { type Machine, MachineService, MachineState, SnapshotService } from "@nullspace/proto";
 import { explain } from "../explain";
 import { newKey } from "../new-key";
+import { MachineLink } from "./machine-link";
+
+interface Props {
+  machine: Machine;
+  /** Say which machine a fork made, where no table shows it. */
+  tellsForks?: boolean;
+}
 
 /** What can be done with a machine as it is; what comes of it appears in the table by itself. */
-export function MachineActions({ machine }: { machine: Machine }) {
+export function MachineActions({ machine, tellsForks = false }: Props) {
   const { id, state, resumedAs } = machine;
   const pause = useMutation(MachineService.method.pause);
   const resume = useMutation(MachineService.method.connect);
@@ -14,6 +21,7 @@ export function MachineActions({ machine }: { machine: Machine }) {
   const busy = all.some(({ isPending }) => isPending);
   const error = all.find((mutation) => mutation.error !== null)?.error;
   const failed = fork.data?.results.find(({ result }) => result.case === "failure")?.result;
+  const child = fork.data?.results.find(({ result }) => result.case === "child")?.result;
   const problem = error ? explain(error) : failed?.case === "failure" ? failed.value.message : "";
   const act = (name: string, onClick: () => void) => (
     <button
@@ -43,6 +51,11 @@ export function MachineActions({ machine }: { machine: Machine }) {
       {snapshot.data !== undefined && (
         <p className="quiet fine" role="status">
           Saved as <code>{snapshot.data.snapshot?.id}</code>
+        </p>
+      )}
+      {tellsForks && child?.case === "child" && child.value.machine !== undefined && (
+        <p className="quiet fine" role="status">
+          Forked as <MachineLink id={child.value.machine.id} />
         </p>
       )}
       {problem !== "" && (

@@ -3,6 +3,7 @@ import { type Machine, MachineState } from "@nullspace/proto";
 import { mebibytes, since, until } from "./format";
 import { Labels } from "./labels";
 import { MachineActions } from "./machine-actions";
+import { MachineLink } from "./machine-link";
 import { StateBadge } from "./state-badge";
 
 /** What is left is told with emphasis when it is less than this. */
@@ -22,11 +23,11 @@ export function MachineRow({ machine, now, onKill }: Props) {
   return (
     <tr>
       <th scope="row">
-        <code className="id">{machine.id}</code>
+        <MachineLink id={machine.id} />
         <Labels metadata={machine.metadata} />
         {machine.resumedAs !== "" && (
           <p className="quiet fine">
-            goes on as <code>{machine.resumedAs}</code>
+            goes on as <MachineLink id={machine.resumedAs} />
           </p>
         )}
         {machine.failure !== "" && <Failure text={machine.failure} />}
@@ -66,7 +67,8 @@ export function MachineRow({ machine, now, onKill }: Props) {
   );
 }
 
-function Failure({ text }: { text: string }) {
+/** Why a machine failed; what comes after the first line is shown on demand. */
+export function Failure({ text }: { text: string }) {
   const [first, ...rest] = text.split("\n");
   if (rest.length === 0) return <p className="failure">{first}</p>;
   return (

@@ -12,21 +12,34 @@ const TYPES: Record<string, string> = {
   ".svg": "image/svg+xml",
 };
 
-/** The strictest policy that the console must work under. */
+/** The strictest policy that the console must work under. Terminals set styles on elements. */
 const POLICY =
-  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self'; connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 type Handler = NonNullable<FakeServerOptions["fallback"]>;
 
 /** A fake API with the built console beside it, as the real server serves it. */
-export function startConsole(port = 0): Promise<FakeServer> {
-  return FakeServer.start({ http: "1.1", port, fallback });
+export async function startConsole(port = 0): Promise<FakeServer> {
+  const server: FakeServer = await FakeServer.start({
+    http: "1.1",
+    port,
+    fallback: (request, response) => void answer(request.url ?? "/", response, server),
+  });
+  return server;
 }
 
-const fallback: Handler = (request, response) => void answer(request.url ?? "/", response);
-
-async function answer(url: string, response: Parameters<Handler>[1]): Promise<void> {
-  const path = new URL(url, "http://console").pathname.replace(/^\/console\/?/, "");
+async function answer(
+  url: string,
+  response: Parameters<Handler>[1],
+  { files }: FakeServer,
+): Promise<void> {
+  const { pathname, searchParams } = new URL(url, "http://console");
+  if (pathname.startsWith("/v1/files/")) {
+    response.writeHead(200, { "Content-Type": "application/octet-stream" });
+    response.end(await files.contentOf(searchParams.get("path") ?? ""));
+    return;
+  }
+  const path = pathname.replace(/^\/console\/?/, "");
   const file = extname(path) === "" ? "index.html" : path;
   try {
     const body = await readFile(fileURLToPath(new URL(file, DIST)));

@@ -1,0 +1,79 @@
+import { useQuery } from "@connectrpc/connect-query";
+import { SnapshotService } from "@nullspace/proto";
+import { useEffect } from "react";
+import { EventLine } from "../../events/event-line";
+import { useEvents } from "../../events/use-events";
+import { explain } from "../../explain";
+import { useNow } from "../../machines/use-now";
+import { Failure } from "../../machines/machine-row";
+import { SnapshotRow } from "../../snapshots/snapshot-row";
+import { useRecord } from "../machine-context";
+import { Facts } from "./facts";
+
+/** What is known of a machine, its snapshots, and what happened to it. */
+export function DetailsPage() {
+  const record = useRecord();
+  const { events, problem } = useEvents(record.id);
+  const request = { machineId: record.id, limit: 100 };
+  const { data, error, refetch } = useQuery(SnapshotService.method.list, request);
+  const now = useNow();
+  const newest = events.find(({ snapshotId }) => snapshotId !== "")?.id;
+  useEffect(() => {
+    if (newest !== undefined) void refetch();
+  }, [newest, refetch]);
+  const snapshots = data?.snapshots ?? [];
+
+  return (
+    <div className="details">
+      {record.failure !== "" && <Failure text={record.failure} />}
+      <Facts machine={record} />
+      <section aria-labelledby="machine-snapshots">
+        <h2 id="machine-snapshots">Snapshots</h2>
+        {error !== null && (
+          <p className="failure" role="alert">
+            {explain(error)}
+          </p>
+        )}
+        {data !== undefined && snapshots.length === 0 && (
+          <p className="quiet">None yet. Press Snapshot to keep the machine as it is now.</p>
+        )}
+        {snapshots.length > 0 && (
+          <table className="machines">
+            <thead>
+              <tr>
+                <th scope="col">Snapshot</th>
+                <th scope="col">Kind</th>
+                <th scope="col">Machine</th>
+                <th scope="col">Takes</th>
+                <th scope="col">Age</th>
+                <th scope="col">
+                  <span className="hidden">Actions</span>
+                </th>
+              </tr>
+            </thead>
+            <tbody>
+              {snapshots.map((snapshot) => (
+                <SnapshotRow key={snapshot.id} snapshot={snapshot} depth={0} now={now} />
+              ))}
+            </tbody>
+          </table>
+        )}
+      </section>
+      <section aria-labelledby="machine-events">
+        <h2 id="machine-events">Events</h2>
+        {problem !== undefined && (
+          <p className="failure" role="alert">
+            {problem}
+          </p>
+        )}
+        {events.length > 0 && (
+          <ol className="events card" aria-label="Events, newest first">
+            {events.map((event) => (
+              <EventLine key={String(event.id)} event={event} />
+            ))}
+          </ol>
+        )}
+      </section>
+    </div>
+  );
+}
