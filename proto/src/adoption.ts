@@ -24,9 +24,9 @@ export interface KeptAdoption {
  * `native/guest-helper.c` of the agent.
  */
 export function adoptionArguments(request: AdoptRequest): string[] {
-  const { time, entropy, machineId, hostname, envs, cwd, keepEnvironment } = request;
-  const generation = String(request.generation);
-  const kept: KeptAdoption = { machineId, hostname, envs, cwd, generation, keepEnvironment };
+  const { time, entropy, machineId, hostname } = request;
+  const kept = keptOf(request);
+  const { generation } = kept;
   return [
     String(time?.seconds ?? 0n),
     String(time?.nanos ?? 0),
@@ -39,6 +39,19 @@ export function adoptionArguments(request: AdoptRequest): string[] {
     Buffer.from(request.channelKey).toString("hex"),
     request.growRoot ? ROOT_DISK : "",
   ];
+}
+
+/** What the helper keeps of an adoption. */
+export function keptOf(request: AdoptRequest): KeptAdoption {
+  const { machineId, hostname, envs, cwd, keepEnvironment } = request;
+  return {
+    machineId,
+    hostname,
+    envs,
+    cwd,
+    generation: String(request.generation),
+    keepEnvironment,
+  };
 }
 
 /** One frame to the guest helper: a sequence number, a verb and its arguments. */

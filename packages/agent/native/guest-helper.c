@@ -20,7 +20,7 @@
 //   helper -> client   lines:  "ok SEQ [VALUE...]", "error SEQ STEP ERRNO",
 //                              "exit PID CODE SIGNAL",
 //                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held),
-//                              "adopted NONCE"
+//                              "adopted NONCE EPOCH CHANNEL_KEY STATE"
 // The host sends frames of the same form over a serial port of their own, "adopt" and "set-time",
 // and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
 // go through the agent: a restored guest runs this little code in no time, while the agent's own
@@ -587,14 +587,16 @@ static void tell_host(const char *seq, const char *step) {
 // fields: sequence number, verb, arguments
 static void handle_host(char **field, int count) {
   const char *seq = field[0], *step = "verb";
+  struct adoption a;
   errno = EINVAL;
   if (count == 4 && strcmp(field[1], "set-time") == 0) {
     step = set_time(field[2], field[3]) == 0 ? NULL : "set-time";
   } else if (count == 3 + ADOPT_ARGUMENTS && strcmp(field[1], "adopt") == 0) {
-    step = adopt(root_folder, state_folder, adoption_of(field + 3));
+    a = adoption_of(field + 3);
+    step = adopt(root_folder, state_folder, a);
     // The agent looks into this file before it serves anyone, and waits for our line if it is new.
     if (!step && write_file(below(state_folder, "/epoch"), 0600, seq, 0) != 0) step = "epoch";
-    if (!step) tell("adopted %s\n", field[2]);
+    if (!step) tell("adopted %s %s %s %s\n", field[2], seq, a.channel_key, a.state);
   }
   tell_host(seq, step);
 }

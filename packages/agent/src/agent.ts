@@ -20,7 +20,7 @@ import { GitNetwork } from "./git/network.js";
 import { outliveUserProcesses, separateUserProcesses } from "./guest/protection.js";
 import { StateStore } from "./guest/state.js";
 import { UserDatabase } from "./guest/users.js";
-import { GuestHelper } from "./helper/guest-helper.js";
+import { type Adopted, GuestHelper } from "./helper/guest-helper.js";
 import { makeHostKeys } from "./system/host-keys.js";
 import { ProcessTable } from "./process/process-table.js";
 import { processService } from "./process/process-service.js";
@@ -109,11 +109,11 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     key: state.channelKey,
     onSession: (stream) => endpoint.accept(stream),
   });
-  const takeOver = async (nonce: string) => {
-    if (await state.reload(helper)) renewHostKeys();
-    channel.setKeyWithin(Buffer.from(nonce, "hex"), state.channelKey);
+  const takeOver = async ({ nonce, epoch, channelKey, kept }: Adopted) => {
+    if (await state.apply(helper, kept, channelKey, epoch)) renewHostKeys();
+    channel.setKeyWithin(nonce, channelKey);
   };
-  helper.onAdopted((nonce) => void takeOver(nonce).catch(onDefect));
+  helper.onAdopted((adopted) => void takeOver(adopted).catch(onDefect));
   await Promise.race([channel.run(signal), helper.lost]);
 }
 

@@ -38,7 +38,7 @@ export class StateStore {
   readonly #epochFile: number;
   /** Of the adoption that this knows. */
   #epoch: string;
-  #reloaded = Promise.withResolvers<void>();
+  #applied = Promise.withResolvers<void>();
 
   /** @param folder gone after a reboot, as `/run/nullspace`. */
   constructor(folder: string) {
@@ -48,7 +48,8 @@ export class StateStore {
     this.#epochFile = openSync(this.#path(EPOCH), "a+", 0o600);
     this.#epoch = this.#readEpoch();
     this.#channelKey = this.#readKey();
-    this.#machine = this.#readMachine(FIRST).machine;
+    const kept = readIfThere(this.#path(MACHINE));
+    this.#machine = kept === undefined ? FIRST : parse(kept, FIRST).machine;
   }
 
   get machine(): MachineState {
@@ -64,26 +65,32 @@ export class StateStore {
    * ago, and its first user's call may get here before the helper's word of it.
    */
   async settled(): Promise<void> {
-    while (this.#readEpoch() !== this.#epoch) await this.#reloaded.promise;
+    while (this.#readEpoch() !== this.#epoch) await this.#applied.promise;
   }
 
   /**
    * Takes over what an adoption has written.
    *
+   * @param kept - what is kept of it, as JSON.
+   * @param epoch - names it; `undefined` for one that was not the host's.
    * @returns whether the guest has become another machine.
    * @throws HelperError
    */
-  async reload(helper: GuestHelper): Promise<boolean> {
+  async apply(
+    helper: GuestHelper,
+    kept: string,
+    channelKey: Uint8Array,
+    epoch?: string,
+  ): Promise<boolean> {
     const former = this.#machine;
-    const epoch = this.#readEpoch();
-    const { machine, isMerged } = this.#readMachine(former);
+    const { machine, isMerged } = parse(kept, former);
     this.#machine = machine;
-    this.#channelKey = this.#readKey();
+    this.#channelKey = channelKey;
     // What it was merged with is in memory only.
     if (isMerged) await this.#write(helper, MACHINE, JSON.stringify(keep(machine)));
-    this.#epoch = epoch;
-    this.#reloaded.resolve();
-    this.#reloaded = Promise.withResolvers();
+    this.#epoch = epoch ?? this.#epoch;
+    this.#applied.resolve();
+    this.#applied = Promise.withResolvers();
     return machine.machineId !== former.machineId;
   }
 
@@ -124,25 +131,23 @@ export class StateStore {
     return key === undefined ? BOOT_CHANNEL_KEY : Buffer.from(key, "hex");
   }
 
-  #readMachine(former: MachineState): { machine: MachineState; isMerged: boolean } {
-    const text = readIfThere(this.#path(MACHINE));
-    if (text === undefined) return { machine: FIRST, isMerged: false };
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- The helper has written what the host sent.
-    const kept = JSON.parse(text) as KeptAdoption;
-    const { machineId, hostname, envs, keepEnvironment } = kept;
-    const machine = {
-      machineId,
-      hostname,
-      envs: keepEnvironment ? { ...former.envs, ...envs } : envs,
-      cwd: kept.cwd || former.cwd,
-      generation: BigInt(kept.generation),
-    };
-    return { machine, isMerged: keepEnvironment || kept.cwd === "" };
-  }
-
   #path(name: string): string {
     return join(this.#folder, name);
   }
+}
+
+function parse(text: string, former: MachineState): { machine: MachineState; isMerged: boolean } {
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- It is what the host sent.
+  const kept = JSON.parse(text) as KeptAdoption;
+  const { machineId, hostname, envs, keepEnvironment } = kept;
+  const machine = {
+    machineId,
+    hostname,
+    envs: keepEnvironment ? { ...former.envs, ...envs } : envs,
+    cwd: kept.cwd || former.cwd,
+    generation: BigInt(kept.generation),
+  };
+  return { machine, isMerged: keepEnvironment || kept.cwd === "" };
 }
 
 function keep({ machineId, hostname, envs, cwd, generation }: MachineState): KeptAdoption {

@@ -24,6 +24,23 @@ export interface ExitStatus {
   signal: number;
 }
 
+/** An adoption by the host. */
+export interface Adopted {
+  /** Of the host's session. */
+  nonce: Buffer;
+  /** Names the adoption. */
+  epoch: string;
+  /** What begins the session after that one. */
+  channelKey: Buffer;
+  /** What is kept of it, as JSON. */
+  kept: string;
+}
+
+function parseAdopted([nonce = "", epoch = "", key = "", ...kept]: string[]): Adopted {
+  const [nonceBytes, channelKey] = [Buffer.from(nonce, "hex"), Buffer.from(key, "hex")];
+  return { nonce: nonceBytes, epoch, channelKey, kept: kept.join(" ") };
+}
+
 /** Told of every process that ends. */
 export type ExitListener = (pid: number, status: ExitStatus) => void;
 
@@ -61,7 +78,7 @@ export class GuestHelper implements AsyncDisposable {
   /** Exits nobody has listened to yet. */
   readonly #exits = new Map<number, ExitStatus>();
   #pid = 0;
-  #onAdopted: ((nonce: string) => void) | undefined;
+  #onAdopted: ((adopted: Adopted) => void) | undefined;
   #listener: ExitListener | undefined;
   #sequence = 0;
   #partial = "";
@@ -108,10 +125,9 @@ export class GuestHelper implements AsyncDisposable {
   }
 
   /**
-   * Calls back when the host has had the guest adopted, with the nonce of its session in
-   * hexadecimal.
+   * Calls back when the host has had the guest adopted.
    */
-  onAdopted(listener: (nonce: string) => void): void {
+  onAdopted(listener: (adopted: Adopted) => void): void {
     this.#onAdopted = listener;
   }
 
@@ -160,7 +176,7 @@ export class GuestHelper implements AsyncDisposable {
         return undefined;
       }
       case "adopted":
-        this.#onAdopted?.(values[0] ?? "");
+        this.#onAdopted?.(parseAdopted(values));
         return undefined;
       case "ready":
         this.#pid = Number(values[0]);

@@ -1,4 +1,4 @@
-import { adoptionArguments } from "@nullspace/proto/adoption";
+import { adoptionArguments, keptOf } from "@nullspace/proto/adoption";
 import { CHANNEL_KEY_BYTES } from "@nullspace/proto/channel";
 import { ErrorReason } from "@nullspace/proto";
 import type { AdoptRequest } from "@nullspace/proto/agent";
@@ -34,7 +34,8 @@ export async function adopt(guest: Guest, request: AdoptRequest): Promise<Adopti
   const { helper, state } = guest;
   try {
     await helper.request("adopt", ...adoptionArguments(request));
-    const machineChanged = await state.reload(helper);
+    const kept = JSON.stringify(keptOf(request));
+    const machineChanged = await state.apply(helper, kept, request.channelKey);
     return { entropyReseeded: true, identityRenewed: true, machineChanged };
   } catch (cause) {
     const what = cause instanceof Error ? cause.message : String(cause);
