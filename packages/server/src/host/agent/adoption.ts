@@ -39,7 +39,7 @@ export interface Adopter {
 
 /**
  * Makes a restored guest a machine of its own. The guest's helper answers when all of it is
- * done and its agent knows: each step was checked by who took it.
+ * done, each step checked by who took it; the agent serves nobody before it knows.
  *
  * @throws Fault ADOPTION_FAILED, DeadlineError, or the reason of the signal.
  */
