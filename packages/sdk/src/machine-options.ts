@@ -45,7 +45,7 @@ export interface AdoptionReceipt {
   clockSkewMs: number;
   /** The kernel's random pool took fresh entropy. */
   entropyReseeded: boolean;
-  /** Machine-id, hostname, SSH host keys and agent key are new. */
+  /** Machine-id, hostname and agent key are new. SSH host keys follow a moment later. */
   identityRenewed: boolean;
 }
 

@@ -39,7 +39,9 @@ async function startQemu(directory: string, flags: "r" | "r+", environment: Node
 async function accessModes(pid: number, path: string): Promise<number[]> {
   const names = await readdir(`/proc/${pid}/fd`);
   const modes = names.map(async (name) => {
-    if ((await readlink(`/proc/${pid}/fd/${name}`)) !== path) return [];
+    // QEMU may close one of those that are not ours meanwhile.
+    const target = await readlink(`/proc/${pid}/fd/${name}`).catch(() => undefined);
+    if (target !== path) return [];
     const info = await readFile(`/proc/${pid}/fdinfo/${name}`, "utf8");
     return [Number.parseInt(/^flags:\s+(\d+)/m.exec(info)?.[1] ?? "", 8) & O_ACCMODE];
   });
