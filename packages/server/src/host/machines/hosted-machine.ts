@@ -1,7 +1,9 @@
 import type { MachineManifest } from "@nullspace/proto/host";
 import { AgentConnection } from "../agent/agent-connection.js";
 import type { HelperPort } from "../agent/helper-port.js";
+import { systemClient } from "../agent/system-client.js";
 import type { GuestUser } from "../confinement/user-pool.js";
+import { callOptions, type Deadline } from "../deadline.js";
 import { AGENT_PORT_ID } from "../qemu/command-line.js";
 import type { RunningQemu } from "../qemu/running-qemu.js";
 import type { MachineDirectory } from "./machine-directory.js";
@@ -12,6 +14,7 @@ export class HostedMachine {
   readonly qemu: RunningQemu;
   readonly agent: AgentConnection;
   readonly helper: HelperPort;
+  #isSettled = false;
   #id: string;
   #directory: MachineDirectory;
 
@@ -49,6 +52,17 @@ export class HostedMachine {
     this.#id = id;
     this.#directory = directory;
     this.agent.rename(id, directory.path);
+  }
+
+  /**
+   * Waits until the guest's agent has taken its adoption over, and with it the key that a
+   * record of the machine names: it answers no call before.
+   */
+  async settle(deadline: Deadline): Promise<void> {
+    if (this.#isSettled) return;
+    const system = systemClient(await this.agent.session(deadline));
+    await system.ping({}, callOptions(deadline));
+    this.#isSettled = true;
   }
 
   /** Lets go of the machine, which goes on. */

@@ -102,6 +102,7 @@ export class MachineCapture {
   async #run(deadline: Deadline): Promise<Captured> {
     const { machine, manifest } = this.#adopted;
     const { directory, user } = machine;
+    await machine.settle(deadline);
     await rm(this.#directory, { recursive: true, force: true });
     await mkdir(this.#directory, { mode: 0o711 });
     await using pages = await open(this.#file("memory.pages"), "wx", 0o600);
