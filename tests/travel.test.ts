@@ -77,6 +77,17 @@ test("state is not lost on the first, second or third pause and resume", async (
   expect((await server.client.snapshots.list()).items).toEqual([]);
 });
 
+test("a machine that is paused as soon as it is there can be woken, again and again", async () => {
+  const { machines } = server.client;
+  let machine = await machines.create({ timeoutSeconds: 0 });
+  for (let wake = 0; wake < 6; wake++) {
+    const { id } = await machine.pause();
+    machine = await machines.resume(id);
+  }
+  expect((await machine.commands.run("echo awake")).stdout).toBe("awake\n");
+  await machine.kill();
+});
+
 test("eight children of one instant are eight machines", async () => {
   await using parent = await server.client.machines.create();
   await parent.commands.run("echo before > /workspace/file; python3 -c 'import secrets' ");
