@@ -1,6 +1,7 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import { captureFailed } from "./faults.js";
 
 /** Characters of a console that a record keeps. */
 const TAIL_LENGTH = 4000;
@@ -25,6 +26,12 @@ export function reasonOf(error: unknown): ErrorReason | undefined {
   if (!(error instanceof ConnectError)) return undefined;
   const [info] = error.findDetails(ErrorInfoSchema);
   return info?.reason === ErrorReason.INTERNAL ? undefined : info?.reason;
+}
+
+/** What the caller of a failed capture is told: what is known of it, else that the machine goes on. */
+export function captureFailure(machineId: string, error: unknown): unknown {
+  if (isInconclusive(error) || reasonOf(error) !== undefined) return error;
+  return captureFailed(machineId, describeError(error), error);
 }
 
 /** What a record says of a machine that ended by itself. */

@@ -4,16 +4,11 @@ import { CaptureOutcome } from "@nullspace/proto/host";
 import type { Captures } from "./captures.js";
 import type { Ending } from "./ending.js";
 import type { EventStore } from "./event.js";
-import { describeError, isInconclusive, reasonOf } from "./failure.js";
-import {
-  captureFailed,
-  idempotencyConflict,
-  machineElsewhere,
-  machineNotFound,
-  machineNotRunning,
-} from "./faults.js";
+import { captureFailure } from "./failure.js";
+import { idempotencyConflict } from "./faults.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import { invalid, LIMITS } from "./limits.js";
+import { localRunningMachine } from "./local-machine.js";
 import type { Log } from "./log.js";
 import type { Machine, TimeoutAction } from "./machine.js";
 import {
@@ -146,12 +141,9 @@ export class Forking implements AsyncDisposable {
     timings: Timings,
     signal: AbortSignal,
   ): Promise<Machine> {
-    const { captures, host, store, hostId } = this.#options;
+    const { captures, host } = this.#options;
     const capture = async (stop: AbortSignal) => {
-      const source = await store.find(machineId);
-      if (source === undefined) throw machineNotFound(machineId);
-      if (source.hostId !== hostId) throw machineElsewhere(source);
-      if (source.state !== "running") throw machineNotRunning(source);
+      const source = await localRunningMachine(this.#options, machineId);
       timings.mark("waitMs");
       try {
         await host.captureMachine(
@@ -159,8 +151,7 @@ export class Forking implements AsyncDisposable {
           { signal: stop, timeoutMs: HOST_DEADLINES_MS.captureMachine },
         );
       } catch (error) {
-        if (isInconclusive(error) || reasonOf(error) !== undefined) throw error;
-        throw captureFailed(machineId, describeError(error), error);
+        throw captureFailure(machineId, error);
       }
       timings.mark("captureMs");
       return source;

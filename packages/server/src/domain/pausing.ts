@@ -1,16 +1,17 @@
 import { CaptureOutcome, HostMachineState } from "@nullspace/proto/host";
 import type { Captures } from "./captures.js";
 import type { Ending } from "./ending.js";
-import { describeDeath, describeError, isInconclusive, reasonOf } from "./failure.js";
 import {
-  captureFailed,
-  machineElsewhere,
-  machineNotFound,
-  machineNotRunning,
-  snapshotNotFound,
-} from "./faults.js";
+  captureFailure,
+  describeDeath,
+  describeError,
+  isInconclusive,
+  reasonOf,
+} from "./failure.js";
+import { machineNotRunning, snapshotNotFound } from "./faults.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import type { Lifecycle } from "./lifecycle.js";
+import { localMachine } from "./local-machine.js";
 import type { Log } from "./log.js";
 import type { Machine } from "./machine.js";
 import type { MachineStore } from "./machine-store.js";
@@ -192,15 +193,11 @@ export class Pausing implements AsyncDisposable {
     } catch (err) {
       log.warn({ err, snapshotId: pausedSnapshotId }, "left to the reconciler");
     }
-    throw reasonOf(error) === undefined ? captureFailed(id, failure, error) : error;
+    throw captureFailure(id, error);
   }
 
   async #get(id: string): Promise<Machine> {
-    const { store, hostId } = this.#options;
-    const machine = await store.find(id);
-    if (machine === undefined) throw machineNotFound(id);
-    if (machine.hostId !== hostId) throw machineElsewhere(machine);
-    return machine;
+    return localMachine(this.#options, id);
   }
 
   async #paused(machine: Machine): Promise<Paused> {

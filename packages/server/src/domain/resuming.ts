@@ -1,14 +1,9 @@
 import { WarmPoolMode } from "@nullspace/proto";
 import type { Ending } from "./ending.js";
-import {
-  machineElsewhere,
-  machineNotFound,
-  machineNotRunning,
-  snapshotConsumed,
-  snapshotNotFound,
-} from "./faults.js";
+import { machineNotRunning, snapshotConsumed, snapshotNotFound } from "./faults.js";
 import type { Lifecycle } from "./lifecycle.js";
 import { invalid } from "./limits.js";
+import { localMachine } from "./local-machine.js";
 import type { Log } from "./log.js";
 import { hasEnded, type Machine } from "./machine.js";
 import { checkTimeout } from "./machine-request.js";
@@ -182,11 +177,7 @@ export class Resuming implements AsyncDisposable {
   }
 
   async #get(id: string): Promise<Machine> {
-    const { store, hostId } = this.#options;
-    const machine = await store.find(id);
-    if (machine === undefined) throw machineNotFound(id);
-    if (machine.hostId !== hostId) throw machineElsewhere(machine);
-    return machine;
+    return localMachine(this.#options, id);
   }
 }
 

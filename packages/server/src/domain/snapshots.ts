@@ -3,19 +3,12 @@ import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import type { Captures } from "./captures.js";
 import type { Ending } from "./ending.js";
-import { describeError, isInconclusive, reasonOf } from "./failure.js";
-import {
-  captureFailed,
-  idempotencyConflict,
-  machineElsewhere,
-  machineNotFound,
-  machineNotRunning,
-  snapshotNotFound,
-} from "./faults.js";
+import { captureFailure } from "./failure.js";
+import { idempotencyConflict, machineElsewhere, snapshotNotFound } from "./faults.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import { invalid, LIMITS } from "./limits.js";
+import { localRunningMachine } from "./local-machine.js";
 import type { Log } from "./log.js";
-import type { Machine } from "./machine.js";
 import { checkIdempotencyKey, checkMetadata, hashOf, sortedEntries } from "./machine-request.js";
 import type { MachineStore, Page } from "./machine-store.js";
 import { lineageOf } from "./pausing.js";
@@ -131,9 +124,9 @@ export class Snapshots implements AsyncDisposable {
     timings: Timings,
     signal: AbortSignal,
   ): Promise<Snapshot> {
-    const { host, store, onEvent } = this.#options;
+    const { hostId, host, store, machineStore, onEvent } = this.#options;
     const { machineId, name, metadata, idempotencyKey } = request;
-    const machine = await this.#runningMachine(machineId);
+    const machine = await localRunningMachine({ hostId, store: machineStore }, machineId);
     const inserted = await store.insert({
       ...lineageOf(machine),
       id,
@@ -159,8 +152,7 @@ export class Snapshots implements AsyncDisposable {
       return completed;
     } catch (error) {
       await this.#undo(id);
-      if (isInconclusive(error) || reasonOf(error) !== undefined) throw error;
-      throw captureFailed(machineId, describeError(error), error);
+      throw captureFailure(machineId, error);
     }
   }
 
@@ -171,15 +163,6 @@ export class Snapshots implements AsyncDisposable {
     } catch (err) {
       this.#options.log.warn({ snapshotId: id, err }, "left to the reconciler");
     }
-  }
-
-  async #runningMachine(id: string): Promise<Machine> {
-    const { machineStore, hostId } = this.#options;
-    const machine = await machineStore.find(id);
-    if (machine === undefined) throw machineNotFound(id);
-    if (machine.hostId !== hostId) throw machineElsewhere(machine);
-    if (machine.state !== "running") throw machineNotRunning(machine);
-    return machine;
   }
 
   async #findFormer(key: string, hash: string): Promise<Snapshot | undefined> {
