@@ -1,7 +1,7 @@
 import type { CallOptions } from "../call.js";
 import type { AgentConnection } from "../connection.js";
 import { concatBytes } from "../bytes.js";
-import { NullspaceError } from "../errors.js";
+import { abortUpload } from "./abort-upload.js";
 import { blocksOf, piecesOf } from "./content.js";
 import { type FileInfo, fromInfoMessage } from "./info.js";
 import type { FileContent, WriteOptions } from "./options.js";
@@ -12,8 +12,6 @@ const SMALL_FILE_BYTES = 1024 * 1024;
 const PART_BYTES = 512 * 1024;
 /** Parts on their way at a time: enough to hide the round trip, little to hold in memory. */
 const PARTS_IN_FLIGHT = 4;
-/** How long a failed write waits for its upload to be dropped, in milliseconds. */
-const ABORT_TIMEOUT_MS = 5_000;
 
 /**
  * Writes a file atomically: a small one in one call, a larger one or one of
@@ -108,17 +106,4 @@ async function sendParts(
   await Promise.all(Array.from({ length: PARTS_IN_FLIGHT }, guarded));
   failed.signal.throwIfAborted();
   return offset;
-}
-
-async function abortUpload(agent: AgentConnection, uploadId: string): Promise<void> {
-  try {
-    await agent.unary(
-      { requestTimeoutMs: ABORT_TIMEOUT_MS },
-      (attempt) => agent.files.abortUpload({ uploadId }, attempt),
-      { idempotent: true },
-    );
-  } catch (error) {
-    // The caller is told why the write failed; an upload that is left over expires in the machine.
-    if (!(error instanceof NullspaceError)) throw error;
-  }
 }

@@ -3,6 +3,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { AgentConnection } from "../connection.js";
 import { FileUploadError, InvalidArgumentError, NullspaceError, TimeoutError } from "../errors.js";
+import { abortUpload } from "../files/abort-upload.js";
 import { fromInfoMessage } from "../files/info.js";
 import { randomKey } from "../idempotency.js";
 import { isTransient, REATTACH_RETRIES } from "../retry.js";
@@ -14,9 +15,6 @@ const PART_BYTES = 1 << 20;
 
 /** Parts on their way at a time. */
 const PARTS_IN_FLIGHT = 4;
-
-/** How long a failed upload waits for being dropped, in milliseconds. */
-const ABORT_TIMEOUT_MS = 5_000;
 
 /** Calls that may be made twice, and are worth some twenty seconds of waiting. */
 const PATIENT = { idempotent: true, retries: REATTACH_RETRIES };
@@ -170,17 +168,4 @@ async function readBlock(file: FileHandle, offset: number): Promise<Buffer> {
 /** Whether the way to the machine was lost, and nothing else is wrong. */
 function isInterruption(error: unknown): error is NullspaceError {
   return error instanceof TimeoutError || (error instanceof NullspaceError && isTransient(error));
-}
-
-async function abortUpload(agent: AgentConnection, uploadId: string): Promise<void> {
-  try {
-    await agent.unary(
-      { requestTimeoutMs: ABORT_TIMEOUT_MS },
-      (attempt) => agent.files.abortUpload({ uploadId }, attempt),
-      { idempotent: true },
-    );
-  } catch (error) {
-    // The caller is told why the upload failed; what is left over expires in the machine.
-    if (!(error instanceof NullspaceError)) throw error;
-  }
 }
