@@ -4,15 +4,13 @@ import { useEffect } from "react";
 import { useEvents } from "../events/use-events";
 import { explain } from "../explain";
 import { FeedIndicator } from "../machines/feed-indicator";
-import { useNow } from "../machines/use-now";
 import { lineage } from "./lineage";
-import { SnapshotRow } from "./snapshot-row";
+import { SnapshotTable } from "./snapshot-table";
 
 /** The newest snapshots of the account, each below the one it comes from. */
 export function SnapshotsPage() {
   const { data, error, refetch } = useQuery(SnapshotService.method.list, { limit: 100 });
   const { events, status } = useEvents();
-  const now = useNow();
   const newest = events.find(({ snapshotId }) => snapshotId !== "")?.id;
   useEffect(() => {
     if (newest !== undefined) void refetch();
@@ -39,27 +37,7 @@ export function SnapshotsPage() {
           No snapshots yet. Take one of a machine, or pause a machine: it is kept here.
         </p>
       )}
-      {snapshots.length > 0 && (
-        <table className="machines">
-          <thead>
-            <tr>
-              <th scope="col">Snapshot</th>
-              <th scope="col">Kind</th>
-              <th scope="col">Machine</th>
-              <th scope="col">Takes</th>
-              <th scope="col">Age</th>
-              <th scope="col">
-                <span className="hidden">Actions</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {lineage(snapshots).map(({ snapshot, depth }) => (
-              <SnapshotRow key={snapshot.id} snapshot={snapshot} depth={depth} now={now} />
-            ))}
-          </tbody>
-        </table>
-      )}
+      {snapshots.length > 0 && <SnapshotTable rows={lineage(snapshots)} />}
     </>
   );
 }

@@ -4,9 +4,8 @@ import { useEffect } from "react";
 import { EventLine } from "../../events/event-line";
 import { useEvents } from "../../events/use-events";
 import { explain } from "../../explain";
-import { useNow } from "../../machines/use-now";
 import { Failure } from "../../machines/machine-row";
-import { SnapshotRow } from "../../snapshots/snapshot-row";
+import { SnapshotTable } from "../../snapshots/snapshot-table";
 import { useRecord } from "../machine-context";
 import { Facts } from "./facts";
 
@@ -16,7 +15,6 @@ export function DetailsPage() {
   const { events, problem } = useEvents(record.id);
   const request = { machineId: record.id, limit: 100 };
   const { data, error, refetch } = useQuery(SnapshotService.method.list, request);
-  const now = useNow();
   const newest = events.find(({ snapshotId }) => snapshotId !== "")?.id;
   useEffect(() => {
     if (newest !== undefined) void refetch();
@@ -38,25 +36,7 @@ export function DetailsPage() {
           <p className="quiet">None yet. Press Snapshot to keep the machine as it is now.</p>
         )}
         {snapshots.length > 0 && (
-          <table className="machines">
-            <thead>
-              <tr>
-                <th scope="col">Snapshot</th>
-                <th scope="col">Kind</th>
-                <th scope="col">Machine</th>
-                <th scope="col">Takes</th>
-                <th scope="col">Age</th>
-                <th scope="col">
-                  <span className="hidden">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {snapshots.map((snapshot) => (
-                <SnapshotRow key={snapshot.id} snapshot={snapshot} depth={0} now={now} />
-              ))}
-            </tbody>
-          </table>
+          <SnapshotTable rows={snapshots.map((snapshot) => ({ snapshot, depth: 0 }))} />
         )}
       </section>
       <section aria-labelledby="machine-events">
