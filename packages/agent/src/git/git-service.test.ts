@@ -219,18 +219,19 @@ test("branches are made, listed, checked out and deleted", async () => {
   await host.git.deleteBranch({ place, name: "two", force: true });
   const again = host.git.createBranch({ place, name: "topic/one" });
   expect(await reasonOf(again)).toBe(ErrorReason.GIT_EXISTS);
-  for (const call of [
+  const calls = [
     host.git.deleteBranch({ place, name: "none" }),
     host.git.checkout({ place, ref: "none" }),
     host.git.log({ place, ref: "none" }),
     host.git.diff({ place, from: "none" }),
-  ]) {
-    expect(await reasonOf(call)).toBe(ErrorReason.GIT_NOT_FOUND);
-  }
+  ];
+  expect(await Promise.all(calls.map(reasonOf))).toEqual(
+    calls.map(() => ErrorReason.GIT_NOT_FOUND),
+  );
 });
 
 test("no name is taken for an option", async () => {
-  for (const call of [
+  const calls = [
     host.git.checkout({ place, ref: "--orphan=x" }),
     host.git.createBranch({ place, name: "-d" }),
     host.git.log({ place, ref: "--output=/tmp/x" }),
@@ -238,9 +239,10 @@ test("no name is taken for an option", async () => {
     host.git.createTag({ place, name: "-d" }),
     host.git.addRemote({ place, name: "x", url: "--upload-pack=touch /tmp/x" }),
     host.git.setConfig({ place, name: "--global", value: "x" }),
-  ]) {
-    expect(await reasonOf(call)).toBe(ErrorReason.INVALID_ARGUMENT);
-  }
+  ];
+  expect(await Promise.all(calls.map(reasonOf))).toEqual(
+    calls.map(() => ErrorReason.INVALID_ARGUMENT),
+  );
 });
 
 test("conflicts are told, with who did what, and ended by reset", async () => {

@@ -356,12 +356,12 @@ describe("what went wrong meanwhile", () => {
     const running = await store.transition(other.id, TRANSITIONS.start, new Date(1), changes, NOTE);
     await restart();
     expect(await plane.machines.get(other.id)).toEqual(running);
-    for (const call of [
-      plane.machines.kill(other.id, never),
-      plane.machines.getRunning(other.id),
-    ]) {
-      await expect(call).rejects.toEqual(faultOf(ErrorReason.AGENT_UNREACHABLE));
-    }
+    await expect(plane.machines.kill(other.id, never)).rejects.toEqual(
+      faultOf(ErrorReason.AGENT_UNREACHABLE),
+    );
+    await expect(plane.machines.getRunning(other.id)).rejects.toEqual(
+      faultOf(ErrorReason.AGENT_UNREACHABLE),
+    );
   });
 });
 
