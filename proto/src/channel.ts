@@ -22,6 +22,15 @@ export const BOOT_CHANNEL_KEY: Uint8Array = new TextEncoder().encode(
   "nullspace agent channel boot key",
 );
 
+/**
+ * The payload of the HTTP/2 ping by which the agent tells its host that it has taken over the
+ * adoption that came with this session's nonce. Nobody asks for it, so a host knows it of a
+ * guest that cannot answer at the moment.
+ */
+export function adoptionMark(nonce: Uint8Array): Uint8Array {
+  return nonce.subarray(0, 8);
+}
+
 /** What {@link MarkerSplitter.push} found in the stream. */
 export interface Split {
   /** Bytes that are certainly not part of a marker, in order. */

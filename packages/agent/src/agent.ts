@@ -8,6 +8,7 @@ import {
   PtyService,
   SystemService,
 } from "@nullspace/proto/agent";
+import { adoptionMark } from "@nullspace/proto/channel";
 import { Channel } from "./channel/channel.js";
 import type { Port } from "./channel/port.js";
 import { fileService } from "./file/file-service.js";
@@ -112,6 +113,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const takeOver = async ({ nonce, epoch, channelKey, kept }: Adopted) => {
     if (await state.apply(helper, kept, channelKey, epoch)) renewHostKeys();
     channel.setKeyWithin(nonce, channelKey);
+    endpoint.markAdopted(adoptionMark(nonce));
   };
   helper.onAdopted((adopted) => void takeOver(adopted).catch(onDefect));
   await Promise.race([channel.run(signal), helper.lost]);

@@ -27,6 +27,7 @@ const CONNECT_ERROR = constants.NGHTTP2_CONNECT_ERROR;
 export class Http2Endpoint {
   readonly #server: Http2Server;
   readonly #streams = new Map<Http2Session, Duplex>();
+  #mark: Uint8Array | undefined;
 
   /**
    * @param settled - waited for before each call: what the agent knows of its machine is true then.
@@ -79,8 +80,20 @@ export class Http2Endpoint {
       session.setLocalWindowSize(CONNECTION_WINDOW);
       this.#streams.set(session, stream);
       session.on("close", () => this.#streams.delete(session));
+      this.#tell(session);
     });
     this.#server.emit("connection", stream);
+  }
+
+  /** Tells the host, in the session there is and in each that follows; see `adoptionMark`. */
+  markAdopted(mark: Uint8Array): void {
+    this.#mark = mark;
+    for (const session of this.#streams.keys()) this.#tell(session);
+  }
+
+  #tell(session: Http2Session): void {
+    // A session that ends meanwhile needs no answer.
+    if (this.#mark !== undefined) session.ping(this.#mark, () => undefined);
   }
 
   /** Ends every connection at once. */

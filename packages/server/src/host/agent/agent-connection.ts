@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { ClientHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import { ErrorReason } from "@nullspace/proto";
-import { CHANNEL_NONCE_BYTES } from "@nullspace/proto/channel";
+import { adoptionMark, CHANNEL_NONCE_BYTES } from "@nullspace/proto/channel";
 import { Fault } from "@nullspace/proto/fault";
 import { type Deadline, within } from "../deadline.js";
 import { AGENT_SOCKET } from "../qemu/command-line.js";
@@ -26,6 +26,7 @@ export class AgentConnection implements Disposable {
   readonly #disposed = new AbortController();
   #link: AgentLink | undefined;
   #dialing: Promise<AgentLink> | undefined;
+  #isAdopted = false;
 
   /**
    * @param directory - the machine's folder.
@@ -51,7 +52,12 @@ export class AgentConnection implements Disposable {
   }
 
   /** Names the session that {@link begin} has begun. */
-  readonly nonce: Uint8Array = randomBytes(CHANNEL_NONCE_BYTES);
+  readonly nonce: Buffer = randomBytes(CHANNEL_NONCE_BYTES);
+
+  /** Whether the agent has told that it took over the adoption that came with {@link nonce}. */
+  get isAdopted(): boolean {
+    return this.#isAdopted;
+  }
 
   /**
    * As {@link session}, but the one attempt uses a connection that is open already: a guest
@@ -93,6 +99,9 @@ export class AgentConnection implements Disposable {
     try {
       const link = await dialing;
       this.#link = link;
+      link.session.on("ping", (payload: Buffer) => {
+        this.#isAdopted ||= payload.equals(adoptionMark(this.nonce));
+      });
       void this.#forget(link);
       return link;
     } finally {

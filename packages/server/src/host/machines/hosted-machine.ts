@@ -59,7 +59,7 @@ export class HostedMachine {
    * record of the machine names: it answers no call before.
    */
   async settle(deadline: Deadline): Promise<void> {
-    if (this.#isSettled) return;
+    if (this.#isSettled || this.agent.isAdopted) return;
     const system = systemClient(await this.agent.session(deadline));
     await system.ping({}, callOptions(deadline));
     this.#isSettled = true;
