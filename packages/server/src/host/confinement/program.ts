@@ -9,7 +9,6 @@ const GROUP_READ_WRITE = 0o060;
 
 /** Programs and groups of this host that take part in confining QEMU. */
 export interface ConfinementTools {
-  prlimit: string | undefined;
   setpriv: string | undefined;
   /** The group that may use KVM, where it takes one. */
   kvmGroup: number | undefined;
@@ -22,11 +21,6 @@ export interface Confined {
   user: GuestUser | undefined;
   /** Whether it may use KVM. */
   kvm: boolean;
-  /**
-   * No file it writes grows beyond this. It bounds what a guest can put into its
-   * console's log while no server is there to trim it.
-   */
-  maxFileBytes: number;
 }
 
 /** How to start a program with fewer rights. */
@@ -39,26 +33,20 @@ export interface ConfinedProgram {
 
 /** Looks for what {@link confine} needs. */
 export async function findConfinementTools(): Promise<ConfinementTools> {
-  const [prlimit, setpriv, group] = await Promise.all([
-    findProgram("prlimit"),
-    findProgram("setpriv"),
-    findKvmGroup(),
-  ]);
-  return { prlimit, setpriv, kvmGroup: group };
+  const [setpriv, kvmGroup] = await Promise.all([findProgram("setpriv"), findKvmGroup()]);
+  return { setpriv, kvmGroup };
 }
 
 /** Puts together the command that starts a program with fewer rights. */
 export function confine(tools: ConfinementTools, confined: Confined): ConfinedProgram {
-  const { program, user, kvm, maxFileBytes } = confined;
-  const { prlimit, setpriv, kvmGroup } = tools;
-  const limits =
-    prlimit === undefined ? [] : [prlimit, "--core=0", `--fsize=${maxFileBytes}`, "--"];
+  const { program, user, kvm } = confined;
+  const { setpriv, kvmGroup } = tools;
   // Node sets no supplementary groups, and only one of them may open the device.
   if (!kvm || user === undefined || kvmGroup === undefined || setpriv === undefined) {
-    return { program: [...limits, program], user };
+    return { program: [program], user };
   }
   const identity = [`--reuid=${user.uid}`, `--regid=${user.gid}`, `--groups=${kvmGroup}`];
-  return { program: [...limits, setpriv, ...identity, "--", program], user: undefined };
+  return { program: [setpriv, ...identity, "--", program], user: undefined };
 }
 
 /** The first program of this name in PATH; `undefined` when there is none. */

@@ -10,7 +10,7 @@ import type { HostHome } from "../home.js";
 import { type Acceleration, chooseAcceleration } from "./accelerator.js";
 import { type CommandLine, commandLine } from "./command-line.js";
 import { launch, type LaunchOptions } from "./launch.js";
-import { memoryLibrary } from "./memory-library.js";
+import { MAX_FILE_BYTES, memoryLibrary } from "./memory-library.js";
 import { findQemu, type QemuBinary } from "./qemu-binary.js";
 import { RunningQemu } from "./running-qemu.js";
 
@@ -105,8 +105,6 @@ export class Hypervisor {
       program: path,
       user,
       kvm: platform.accelerator === "kvm",
-      // Beside the data itself, a qcow2 file holds tables of a few MiB.
-      maxFileBytes: Math.ceil(diskMb * 1.01 + 64) * MIB,
     });
     const { process, monitor } = await launch({
       ...confined,
@@ -114,7 +112,13 @@ export class Hypervisor {
       directory,
       files,
       ...(layers === undefined ? {} : { layers }),
-      environment: { PATH: "/usr/bin:/bin", LC_ALL: "C", LD_PRELOAD: `../../${LIBRARY_FILE}` },
+      environment: {
+        PATH: "/usr/bin:/bin",
+        LC_ALL: "C",
+        LD_PRELOAD: `../../${LIBRARY_FILE}`,
+        // Beside the data itself, a qcow2 file holds tables of a few MiB.
+        [MAX_FILE_BYTES]: String(Math.ceil(diskMb * 1.01 + 64) * MIB),
+      },
     });
     const { size } = command;
     const limits = {
@@ -146,7 +150,6 @@ export class Hypervisor {
         program: path,
         user,
         kvm: true,
-        maxFileBytes: MIB,
       });
       const directory = this.#home.image(image.digest);
       const { size, mtimeMs } = await stat(path);

@@ -20,7 +20,7 @@ export interface OpenFile {
 
 /** How QEMU is started. */
 export interface LaunchOptions {
-  /** The program and what comes before its arguments, as [`prlimit`, ..., `qemu-system-x86_64`]. */
+  /** The program and what comes before its arguments, as [`setpriv`, ..., `qemu-system-x86_64`]. */
   program: readonly string[];
   args: readonly string[];
   /** QEMU's working directory, where it makes its sockets and {@link QEMU_LOG} is. */

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { DESCRIPTORS } from "./descriptors.js";
-import { MEMORY_PATH, memoryLibrary } from "./memory-library.js";
+import { MAX_FILE_BYTES, MEMORY_PATH, memoryLibrary } from "./memory-library.js";
 
 const O_ACCMODE = 0o3;
 const O_RDONLY = 0;
@@ -73,4 +73,14 @@ test("QEMU writes memory that it was given for writing", async () => {
   const qemu = await startQemu(directory, "r+", environment);
   const greeting: unknown[] = await once(qemu.stdout ?? qemu, "data");
   expect(String(greeting[0])).toContain("QMP");
+});
+
+test("QEMU gives up what no machine needs", async () => {
+  const { directory, environment } = await scratch();
+  const qemu = await startQemu(directory, "r", { ...environment, [MAX_FILE_BYTES]: "4096" });
+  await once(qemu.stdout ?? qemu, "data");
+  const limits = await readFile(`/proc/${qemu.pid}/limits`, "utf8");
+  expect(limits).toMatch(/^Max file size +4096 +4096 /m);
+  expect(limits).toMatch(/^Max core file size +0 +0 /m);
+  expect(await readFile(`/proc/${qemu.pid}/status`, "utf8")).toMatch(/^NoNewPrivs:\s+1$/m);
 });
