@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import { pipeline } from "node:stream/promises";
-import { connectUnix, DirtyMemory, QmpClient, saveDevices } from "@nullspace/server/internal";
+import { connectUnix, PageCopier, QmpClient, saveDevices } from "@nullspace/server/internal";
 import type { Machine } from "@nullspace/sdk";
 import type { Bench } from "./bench.ts";
 import { timed } from "./clock.ts";
@@ -94,17 +94,19 @@ async function withMonitor(
 async function copyAndSave(qmp: QmpClient, record: MachineRecord): Promise<number> {
   const { directory, pid, memoryBytes, inodes } = record;
   const path = join(directory, "bare.pages");
-  await using file = await open(path, "w");
-  await using memory = await DirtyMemory.open(pid, memoryBytes, inodes);
+  await using pages = await open(path, "w");
+  await using map = await open(`${path}.map`, "w");
+  const copy = { pid, bytes: memoryBytes, inodes, pages, map };
+  await using copier = await PageCopier.start(copy);
   await chmod(directory, 0o1770);
   const { ms } = await timed(async () => {
     await qmp.execute("stop", {});
-    await Promise.all([saveDevices(qmp, DEADLINE), memory.copy(memory.find(), file)]);
+    await Promise.all([saveDevices(qmp, DEADLINE), copier.finish(DEADLINE)]);
     await qmp.execute("cont", {});
   });
   await chmod(directory, 0o710);
-  await rm(path);
-  await rm(join(directory, "devices.saving"));
+  await copier.ended(DEADLINE);
+  for (const file of [path, `${path}.map`, join(directory, "devices.saving")]) await rm(file);
   return ms;
 }
 

@@ -17,6 +17,7 @@ afterEach(async () => {
 /** The steps of a capture, in order; see fault-point.ts of the server. */
 const STEPS = [
   "capture-prepared",
+  "capture-precopied",
   "capture-stopped",
   "capture-copied",
   "capture-sealed",

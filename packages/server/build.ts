@@ -1,9 +1,14 @@
-// Compiles what is loaded into QEMU; see native/qemu-memory.c.
+// Compiles what is loaded into QEMU and what copies its memory; see the files in native/.
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 
 mkdirSync("dist/native", { recursive: true });
-const flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-s"];
-execFileSync("gcc", [...flags, "native/qemu-memory.c", "-o", "dist/native/qemu-memory.so"], {
-  stdio: "inherit",
-});
+const flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-s"];
+
+function compile(source: string, program: string, ...how: string[]): void {
+  const args = [...flags, ...how, `native/${source}`, "-o", `dist/native/${program}`];
+  execFileSync("gcc", args, { stdio: "inherit" });
+}
+
+compile("qemu-memory.c", "qemu-memory.so", "-shared", "-fPIC");
+compile("page-copier.c", "page-copier", "-static");

@@ -32,7 +32,7 @@ export async function dumpMemory(home: string, machineId: string): Promise<Buffe
   const record = parseJson(text);
   const pid = Number(Reflect.get(Object(record), "pid"));
   const bytes = Number(Reflect.get(Object(record), "memoryMb")) * MIB;
-  const { findMemory } = await import("../../packages/server/dist/host/memory/dirty-memory.js");
+  const { findMemory } = await import("../../packages/server/dist/host/memory/guest-mapping.js");
   const { stat } = await import("node:fs/promises");
   const layers: unknown = Reflect.get(Object(record), "memoryLayers");
   if (!Array.isArray(layers))

@@ -32,6 +32,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "pagemap-scan.h"
+
 enum { MEMORY = 5, LAYER_TABLE = 11, FIRST_LAYER = 12, PAGE = 4096, BATCH = 1024 };
 static const char MEMORY_PATH[] = "/proc/self/fd/5";
 
@@ -109,11 +111,20 @@ static void map_layers(char *memory, size_t length, int prot) {
   }
 }
 
+// For page-copier.c, which borrows it: only a process itself can open one for its memory.
+static void open_tracker(void) {
+  int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+  struct uffdio_api api = {.api = UFFD_API, .features = UFFD_FEATURE_WP_ASYNC};
+  // Before Linux 6.7 there is none of use.
+  if (fd >= 0 && ioctl(fd, UFFDIO_API, &api) != 0) close(fd);
+}
+
 void *mmap64(void *address, size_t length, int prot, int flags, int fd, off_t offset) {
   void *mapped = (void *)syscall(SYS_mmap, address, length, prot, flags, fd, offset);
   int is_private_file = (flags & MAP_PRIVATE) && !(flags & MAP_ANONYMOUS) && fd >= 0;
   if (mapped != MAP_FAILED && is_private_file && (prot & PROT_WRITE) && is_memory(fd)) {
     map_layers(mapped, length, prot);
+    open_tracker();
   }
   return mapped;
 }

@@ -4,6 +4,7 @@ const CHOSEN = process.env["NULLSPACE_FAULT_POINT"] ?? "";
 /** The steps of a capture at which a server may end and leave work to the next. */
 export type FaultPoint =
   | "capture-prepared"
+  | "capture-precopied"
   | "capture-stopped"
   | "capture-copied"
   | "capture-sealed"

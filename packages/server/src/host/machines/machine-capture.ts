@@ -1,4 +1,4 @@
-import { chmod, chown, mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { clone, create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
@@ -16,9 +16,7 @@ import { anySignal, type Deadline } from "../deadline.js";
 import { syncPath } from "../durable-files.js";
 import { faultPoint } from "../fault-point.js";
 import type { HostHome } from "../home.js";
-import { DirtyMemory } from "../memory/dirty-memory.js";
-import { encodeMap } from "../memory/memory-map.js";
-import type { PageRun } from "../memory/page-run.js";
+import { type CopiedPages, type PageCopy, PageCopier } from "../memory/page-copier.js";
 import { diskNode, ownDisk } from "../qemu/command-line.js";
 import { saveDevices, takeDevices } from "../qemu/device-state.js";
 import { emptyOverlay } from "../qemu/qcow2-overlay.js";
@@ -58,8 +56,8 @@ export interface Captured {
 
 /**
  * Saves a running machine in time proportional to what it changed. While it stands still
- * only the pages it wrote and its devices' state are copied, and its disk is sealed by an
- * empty overlay; everything else happens before and after.
+ * only the pages it has written since the rest was copied and its devices' state are copied,
+ * and its disk is sealed by an empty overlay; everything else happens before and after.
  */
 export class MachineCapture {
   readonly #parts: CaptureParts;
@@ -106,18 +104,24 @@ export class MachineCapture {
     await rm(this.#directory, { recursive: true, force: true });
     await mkdir(this.#directory, { mode: 0o711 });
     await using pages = await open(this.#file("memory.pages"), "wx", 0o600);
-    await using memory = await this.#openMemory();
+    await using map = await open(this.#file("memory.map"), "wx", 0o600);
+    await using copier = await PageCopier.start({ ...(await this.#memory()), pages, map });
     const nextDisk = `disk-${manifest.diskLayers.length + 1}.qcow2`;
     await this.#addDisk(nextDisk, deadline);
     await directory.openFor(user);
     await this.#note(nextDisk);
     faultPoint("capture-prepared");
     this.#timings.mark("prepareMs");
+    const precopied = await copier.precopy(deadline);
+    faultPoint("capture-precopied");
+    this.#timings.mark("precopyMs");
 
-    const { runs, stoppedMs } = await this.#standStill(deadline, async () => {
+    const { copied, stoppedMs } = await this.#standStill(deadline, async () => {
       faultPoint("capture-stopped");
-      const dirty = memory.find();
-      await Promise.all([saveDevices(machine.qemu.qmp, deadline), memory.copy(dirty, pages)]);
+      const [size] = await Promise.all([
+        copier.finish(deadline),
+        saveDevices(machine.qemu.qmp, deadline),
+      ]);
       faultPoint("capture-copied");
       await machine.qemu.qmp.execute(
         "blockdev-snapshot",
@@ -125,28 +129,28 @@ export class MachineCapture {
         deadline,
       );
       faultPoint("capture-sealed");
-      return dirty;
+      return size;
     });
     faultPoint("capture-going-on");
     this.#timings.mark("stoppedMs");
-    await this.#takeFiles(runs, nextDisk);
+    await copier.ended(deadline);
+    await this.#takeFiles(nextDisk);
     const snapshot = await this.#publish();
     this.#timings.mark("publishMs");
     const { snapshotId } = this.#options;
-    const size = { pages: runs.reduce((sum, run) => sum + run.pages, 0), runs: runs.length };
-    const fields = { machineId: machine.id, snapshotId, ...size, ...this.#timings.phases };
-    this.#parts.log.debug(fields, "machine captured");
+    const fields = { machineId: machine.id, snapshotId, precopied, ...copied };
+    this.#parts.log.debug({ ...fields, ...this.#timings.phases }, "machine captured");
     return { manifest: snapshot, stoppedMs };
   }
 
-  async #openMemory(): Promise<DirtyMemory> {
+  async #memory(): Promise<Pick<PageCopy, "pid" | "bytes" | "inodes">> {
     const { machine, manifest } = this.#adopted;
     const inodes = manifest.memoryLayers.map(async (id, index) => {
       const name: SnapshotFile = index === 0 ? "memory" : "memory.pages";
       return (await stat(join(this.#parts.home.snapshot(id), name), { bigint: true })).ino;
     });
     const bytes = manifest.memoryMb * MIB;
-    return await DirtyMemory.open(machine.qemu.process.pid, bytes, await Promise.all(inodes));
+    return { pid: machine.qemu.process.pid, bytes, inodes: await Promise.all(inodes) };
   }
 
   /** Has QEMU open the disk that the machine will go on with. */
@@ -183,23 +187,23 @@ export class MachineCapture {
   /** Stops the guest for as long as the work takes, and longer only if all went well and it shall. */
   async #standStill(
     deadline: Deadline,
-    work: () => Promise<PageRun[]>,
-  ): Promise<{ runs: PageRun[]; stoppedMs: number }> {
+    work: () => Promise<CopiedPages>,
+  ): Promise<{ copied: CopiedPages; stoppedMs: number }> {
     const { qmp } = this.#adopted.machine.qemu;
     const began = performance.now();
     await qmp.execute("stop", {}, deadline);
     let isDone = false;
     try {
-      const runs = await work();
+      const copied = await work();
       isDone = true;
-      return { runs, stoppedMs: performance.now() - began };
+      return { copied, stoppedMs: performance.now() - began };
     } finally {
       if (!isDone || !this.#options.stop) await qmp.execute("cont", {});
     }
   }
 
   /** Moves what the capture made to the snapshot's folder: the machine uses its next disk already. */
-  async #takeFiles(runs: readonly PageRun[], nextDisk: string): Promise<void> {
+  async #takeFiles(nextDisk: string): Promise<void> {
     const { machine, manifest } = this.#adopted;
     const { directory, user } = machine;
     await rename(directory.disk(manifest.diskFile), this.#file("disk.qcow2"));
@@ -208,7 +212,6 @@ export class MachineCapture {
     faultPoint("capture-moved");
     await takeDevices(directory.path, this.#file("devices"));
     await directory.closeFor(user);
-    await writeFile(this.#file("memory.map"), encodeMap(runs), { mode: 0o600 });
   }
 
   async #publish(): Promise<SnapshotManifest> {
