@@ -54,7 +54,7 @@ export class PageCopyError extends Error {
 export class PageCopier implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #steps: Writable;
-  readonly #answers: AsyncIterator<string>;
+  readonly #answers: AsyncIterator<string, undefined>;
   readonly #exit: Promise<unknown[]>;
 
   private constructor(child: ChildProcess, steps: Writable, answers: Readable) {
@@ -107,18 +107,27 @@ export class PageCopier implements AsyncDisposable {
    * @throws PageCopyError, DeadlineError, or the reason of the signal.
    */
   async ended(deadline: Deadline): Promise<void> {
-    const { value, done } = await within(this.#answers.next(), "the map of the pages", deadline);
-    if (done !== true) throw failureOf(value);
+    const last = await this.#answer("the map of the pages", deadline);
+    if (last !== undefined) throw failureOf(last);
     const [status] = await within(this.#exit, "the end of the copying", deadline);
     if (status !== 0) throw cutOff();
   }
 
   async #ask(step: string, deadline: Deadline): Promise<string[]> {
     this.#steps.write(`${step}\n`);
-    const { value, done } = await within(this.#answers.next(), "the copy of the pages", deadline);
-    if (done === true) throw cutOff();
-    if (value.startsWith("failed ")) throw failureOf(value);
-    return value.split(" ");
+    const answer = await this.#answer("the copy of the pages", deadline);
+    if (answer === undefined) throw cutOff();
+    if (answer.startsWith("failed ")) throw failureOf(answer);
+    return answer.split(" ");
+  }
+
+  async #answer(what: string, deadline: Deadline): Promise<string | undefined> {
+    const next: IteratorResult<string, undefined> = await within(
+      this.#answers.next(),
+      what,
+      deadline,
+    );
+    return next.value;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
