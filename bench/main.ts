@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Bench } from "./bench.ts";
 import { capture } from "./capture.ts";
+import { copies } from "./copies.ts";
 import { create } from "./create.ts";
 import { density } from "./density.ts";
 import { exec } from "./exec.ts";
@@ -13,12 +14,15 @@ import { growth } from "./growth.ts";
 import type { Findings, Measurement } from "./measurement.ts";
 import { memory } from "./memory.ts";
 import { formatJson, formatText, reportOf } from "./report.ts";
+import { ssh } from "./ssh.ts";
 import { transfer } from "./transfer.ts";
 import { warm } from "./warm.ts";
 
 const MEASUREMENTS: readonly Measurement[] = [
   create,
   exec,
+  ssh,
+  copies,
   capture,
   fork,
   warm,
