@@ -47,11 +47,11 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <dirent.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+#include "virtio-port.h"
 
 #ifndef EXT4_IOC_RESIZE_FS
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
@@ -552,25 +552,6 @@ enum { ADOPT_ARGUMENTS = 10 };
 
 static struct adoption adoption_of(char **arg) {
   return (struct adoption){arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6], arg[7], arg[8], arg[9]};
-}
-
-static int find_port(const char *name) {
-  DIR *ports = opendir("/sys/class/virtio-ports");
-  if (!ports) return -1;
-  int fd = -1;
-  for (struct dirent *entry; fd < 0 && (entry = readdir(ports));) {
-    char path[512], found[128] = "";
-    snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) continue;
-    ssize_t size = read(file, found, sizeof found - 1);
-    close(file);
-    if (size <= 0 || strncmp(found, name, strlen(name)) != 0 || found[strlen(name)] != '\n') continue;
-    snprintf(path, sizeof path, "/dev/%s", entry->d_name);
-    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  }
-  closedir(ports);
-  return fd;
 }
 
 static void tell_host(const char *seq, const char *step) {

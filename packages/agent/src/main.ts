@@ -1,16 +1,15 @@
 #!/usr/bin/env node
+import { mkdirSync } from "node:fs";
 import { userInfo } from "node:os";
+import { dirname, join } from "node:path";
 import { runAgent } from "./agent.js";
 import { type Arguments, parseArguments, USAGE } from "./arguments.js";
+import { PortPump } from "./channel/port-pump.js";
 import { SocketPort } from "./channel/socket-port.js";
-import { VirtioPort } from "./channel/virtio-port.js";
 import { helperProgram } from "./helper/program.js";
 import { logDefect } from "./log.js";
 
-/**
- * Ends the process at once, and not in order: `process.exit` waits for the
- * thread pool, where a thread waits for the host. The supervisor starts another.
- */
+/** Ends the process at once, and not in order. The supervisor starts another. */
 function die(what: string, error: unknown): void {
   logDefect(what, error);
   process.kill(process.pid, "SIGKILL");
@@ -28,12 +27,17 @@ function readArguments(): Arguments | undefined {
 
 /** Serves the machine until the process is killed. */
 async function serveMachine(portName: string, { stateFolder, user }: Arguments): Promise<void> {
-  const port = await VirtioPort.open(portName);
+  const helper = helperProgram();
+  const socketPath = join(stateFolder, "channel.sock");
+  mkdirSync(stateFolder, { recursive: true, mode: 0o755 });
+  await using port = await SocketPort.listen(socketPath);
+  const pump = new PortPump(join(dirname(helper), "channel-pump"), portName, socketPath);
   const options = { port, stateFolder, defaultUser: user, sandboxed: false };
-  await runAgent(
-    { ...options, helperProgram: helperProgram(), onDefect },
-    new AbortController().signal,
-  );
+  const { signal } = new AbortController();
+  await Promise.race([
+    runAgent({ ...options, helperProgram: helper, onDefect }, signal),
+    pump.lost,
+  ]);
 }
 
 /** Serves a socket until it is told to stop. */

@@ -6,13 +6,15 @@ import type { Port } from "./port.js";
 const GONE = Buffer.alloc(0);
 
 /**
- * A Unix socket in the place of a virtio-serial port, for tests and
- * development: each connection is a host that comes, and ends the one before.
+ * A Unix socket where hosts are met: each connection is one that comes, and ends
+ * the one before. In a machine they come through {@link PortPump}.
  */
 export class SocketPort implements Port {
   readonly #server: Server;
   #host: Socket | undefined;
   #arrival = Promise.withResolvers<void>();
+  /** Called when there may be something to read, or nothing any more. */
+  #wake = () => {};
 
   private constructor(server: Server) {
     this.#server = server;
@@ -36,7 +38,9 @@ export class SocketPort implements Port {
       if (host !== this.#host || host.destroyed || host.readableEnded) break;
       const chunk: unknown = host.read();
       if (chunk instanceof Buffer) return chunk;
-      await readableOrClosed(host);
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
     }
     host.destroy();
     if (this.#host === host) this.#host = undefined;
@@ -71,23 +75,10 @@ export class SocketPort implements Port {
 
   #accept(socket: Socket): void {
     socket.on("error", () => socket.destroy());
+    for (const event of ["readable", "end", "close"]) socket.on(event, () => this.#wake());
     this.#host?.destroy();
     this.#host = socket;
     this.#arrival.resolve();
     this.#arrival = Promise.withResolvers<void>();
   }
-}
-
-function readableOrClosed(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    const settle = () => {
-      socket.off("readable", settle);
-      socket.off("end", settle);
-      socket.off("close", settle);
-      resolve();
-    };
-    socket.on("readable", settle);
-    socket.on("end", settle);
-    socket.on("close", settle);
-  });
 }
