@@ -1,5 +1,4 @@
 import { dirname, join } from "node:path";
-import type { ConnectRouter } from "@connectrpc/connect";
 import { mkdirSync } from "node:fs";
 import {
   FileService,
@@ -27,7 +26,7 @@ import { ProcessTable } from "./process/process-table.js";
 import { processService } from "./process/process-service.js";
 import { ptyService } from "./pty/pty-service.js";
 import { PtyTable } from "./pty/pty-table.js";
-import { Http2Endpoint } from "./rpc/http2-endpoint.js";
+import { type AddService, Http2Endpoint } from "./rpc/http2-endpoint.js";
 import type { Guest } from "./system/adopt.js";
 import { systemService } from "./system/system-service.js";
 import { warmUp } from "./system/warm-up.js";
@@ -97,14 +96,14 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   });
   const watcherProgram = join(dirname(options.helperProgram), "file-watcher");
   const files = fileService({ paths, users, uploads, table, watcherProgram });
-  const routes = (router: ConnectRouter) => {
-    router.service(SystemService, system);
-    router.service(ProcessService, processService(table));
-    router.service(FileService, files);
-    router.service(PtyService, ptyService(ptys));
-    router.service(GitService, gitService({ git, network, newFolder }));
+  const services = (add: AddService) => {
+    add(SystemService, system);
+    add(ProcessService, processService(table));
+    add(FileService, files);
+    add(PtyService, ptyService(ptys));
+    add(GitService, gitService({ git, network, newFolder }));
   };
-  using endpoint = new Http2Endpoint(routes, () => state.settled(), onDefect);
+  using endpoint = new Http2Endpoint(services, () => state.settled(), onDefect);
   const channel = new Channel({
     port,
     key: state.channelKey,
