@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:http2";
+import { connect as dial, createServer, type Socket } from "node:net";
 import { duplexPair } from "node:stream";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -41,9 +42,8 @@ export interface WarmUpParts {
  */
 export async function warmUp(parts: WarmUpParts): Promise<void> {
   const { endpoint, table, guest, folder, user } = parts;
-  const [near, far] = duplexPair();
-  endpoint.accept(far);
-  const session = connect("http://agent", { createConnection: () => near });
+  await using near = await dialOneself(endpoint, join(folder, "warm-up.sock"));
+  const session = connect("http://agent", { createConnection: () => near.socket });
   try {
     const transport = createConnectTransport({
       httpVersion: "2",
@@ -73,6 +73,33 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
     await once(session, "close");
     table.forgetEnded();
   }
+}
+
+/**
+ * A connection to the endpoint, which has a stream of ours for its end as in a session. The other end is a real
+ * socket: of an answer that comes in one piece, HTTP/2 over a stream of ours says at times that it broke off.
+ */
+async function dialOneself(
+  endpoint: Http2Endpoint,
+  path: string,
+): Promise<AsyncDisposable & { socket: Socket }> {
+  const server = createServer((socket) => {
+    const [near, far] = duplexPair();
+    socket.on("error", () => near.destroy());
+    socket.pipe(near).pipe(socket);
+    endpoint.accept(far);
+  });
+  server.listen(path);
+  await once(server, "listening");
+  const socket = dial(path);
+  return {
+    socket,
+    async [Symbol.asyncDispose]() {
+      socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
 }
 
 /** A restored guest is adopted before anything else: that is the way to every first command. */
