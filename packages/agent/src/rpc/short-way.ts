@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import type {
   IncomingHttpHeaders,
   OutgoingHttpHeaders,
@@ -194,12 +193,14 @@ function begin(stream: ServerHttp2Stream, context: CallContext): void {
 }
 
 /** Resolves when more may be written, or nobody reads any more. */
-async function writable(stream: ServerHttp2Stream): Promise<void> {
-  const done = new AbortController();
-  const { signal } = done;
-  const either = [once(stream, "drain", { signal }), once(stream, "close", { signal })];
-  // The one that is left behind rejects when it is told to stop.
-  for (const event of either) event.catch(() => undefined);
-  await Promise.race(either);
-  done.abort();
+function writable(stream: ServerHttp2Stream): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stream.off("drain", done);
+      stream.off("close", done);
+      resolve();
+    };
+    stream.on("drain", done);
+    stream.on("close", done);
+  });
 }
