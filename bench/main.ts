@@ -11,6 +11,7 @@ import { exec } from "./exec.ts";
 import { gatherFacts } from "./facts.ts";
 import { fork } from "./fork.ts";
 import { growth } from "./growth.ts";
+import { load } from "./load.ts";
 import type { Findings, Measurement } from "./measurement.ts";
 import { memory } from "./memory.ts";
 import { formatJson, formatText, reportOf } from "./report.ts";
@@ -23,6 +24,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   exec,
   ssh,
   copies,
+  load,
   capture,
   fork,
   warm,

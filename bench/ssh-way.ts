@@ -92,8 +92,8 @@ export class SshWay implements AsyncDisposable {
   /** Runs a program of this computer to its end. */
   async local(program: string, args: readonly string[]): Promise<void> {
     const child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
-    const [code]: unknown[] = await once(child, "close");
-    if (code !== 0) throw new Error(`${program} ended with ${String(code)}`);
+    await once(child, "close");
+    if (child.exitCode !== 0) throw new Error(`${program} ended with ${child.exitCode}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

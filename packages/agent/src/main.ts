@@ -31,7 +31,7 @@ async function serveMachine(portName: string, { stateFolder, user }: Arguments):
   const socketPath = join(stateFolder, "channel.sock");
   mkdirSync(stateFolder, { recursive: true, mode: 0o755 });
   await using port = await SocketPort.listen(socketPath);
-  const pump = new PortPump(join(dirname(helper), "channel-pump"), portName, socketPath);
+  await using pump = new PortPump(join(dirname(helper), "channel-pump"), portName, socketPath);
   const options = { port, stateFolder, defaultUser: user, sandboxed: false };
   const { signal } = new AbortController();
   await Promise.race([

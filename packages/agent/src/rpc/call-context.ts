@@ -38,7 +38,8 @@ export class CallContext implements HandlerContext {
     stream.once("close", () => this.end(ENDED));
     if (timeoutMs === undefined) return;
     this.#deadline = Date.now() + timeoutMs;
-    const expire = () => this.end(new ConnectError("the deadline has passed", Code.DeadlineExceeded));
+    const expire = () =>
+      this.end(new ConnectError("the deadline has passed", Code.DeadlineExceeded));
     if (timeoutMs <= LONGEST_TIMER_MS) this.#timer = setTimeout(expire, timeoutMs);
   }
 

@@ -1,9 +1,12 @@
-import type {
-  IncomingHttpHeaders,
-  OutgoingHttpHeaders,
-  ServerHttp2Stream,
-} from "node:http2";
-import { create, type DescMessage, type DescService, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import type { IncomingHttpHeaders, OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import {
+  create,
+  type DescMessage,
+  type DescService,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import {
   Code,
   ConnectError,
@@ -11,7 +14,12 @@ import {
   createServiceImplSpec,
   type ServiceImpl,
 } from "@connectrpc/connect";
-import { codeToHttpStatus, endStreamFlag, endStreamToJson, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import {
+  codeToHttpStatus,
+  endStreamFlag,
+  endStreamToJson,
+  errorToJsonBytes,
+} from "@connectrpc/connect/protocol-connect";
 import { mapError } from "@nullspace/proto/fault";
 import { CallContext } from "./call-context.js";
 
@@ -74,7 +82,10 @@ export class ShortWay {
     const context = new CallContext(spec.method, stream, headers, timeoutMs, values);
     // A stream that breaks is closed, of which the context hears.
     stream.on("error", () => undefined);
-    const serving = spec.kind === "unary" ? this.#unary(spec, stream, context) : this.#stream(spec, stream, context);
+    const serving =
+      spec.kind === "unary"
+        ? this.#unary(spec, stream, context)
+        : this.#stream(spec, stream, context);
     serving.catch(this.#options.onDefect).finally(() => context.end());
     return true;
   }
@@ -161,17 +172,27 @@ function parse<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array) {
     return fromBinary(schema, bytes);
   } catch (cause) {
     const what = cause instanceof Error ? cause.message : String(cause);
-    throw new ConnectError(`parse binary: ${what}`, Code.InvalidArgument, undefined, undefined, cause);
+    throw new ConnectError(
+      `parse binary: ${what}`,
+      Code.InvalidArgument,
+      undefined,
+      undefined,
+      cause,
+    );
   }
 }
 
-function serialize<Desc extends DescMessage>(schema: Desc, init: MessageInitShape<Desc>): Uint8Array {
+function serialize<Desc extends DescMessage>(
+  schema: Desc,
+  init: MessageInitShape<Desc>,
+): Uint8Array {
   return toBinary(schema, create(schema, init));
 }
 
 /** The one message of a request of a stream. */
 function unwrap(bytes: Buffer): Buffer {
-  const isWhole = bytes.length >= ENVELOPE_BYTES && bytes.length === ENVELOPE_BYTES + bytes.readUInt32BE(1);
+  const isWhole =
+    bytes.length >= ENVELOPE_BYTES && bytes.length === ENVELOPE_BYTES + bytes.readUInt32BE(1);
   if (isWhole && bytes[0] === 0) return bytes.subarray(ENVELOPE_BYTES);
   throw new ConnectError("the request is not one whole message", Code.InvalidArgument);
 }
