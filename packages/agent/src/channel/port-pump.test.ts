@@ -72,6 +72,8 @@ function receive(socket: Socket, length: number): Promise<Buffer> {
     };
     socket.on("data", take);
     socket.once("end", done);
+    // It was accepted paused: what came before anybody listened would be lost.
+    socket.resume();
   });
 }
 
