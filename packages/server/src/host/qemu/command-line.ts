@@ -122,9 +122,13 @@ function acceleratorArgument(accelerator: Accelerator): string {
   return accelerator === "kvm" ? "kvm" : "tcg,thread=multi,tb-size=256";
 }
 
+/** Where the kernel has an image in huge pages it maps them whole, if they lie so in memory too. */
+const HUGE_PAGE = "2M";
+
 function memoryArgument(size: Size, fromSnapshot: boolean): string {
   const share = fromSnapshot ? "off" : "on";
-  return `memory-backend-file,id=ram,size=${size.memoryMb}M,mem-path=${MEMORY_PATH},share=${share}`;
+  const file = `mem-path=${MEMORY_PATH},share=${share},align=${HUGE_PAGE}`;
+  return `memory-backend-file,id=ram,size=${size.memoryMb}M,${file}`;
 }
 
 /** A descriptor as a set of its own, which QEMU opens as {@link setPath}. */
