@@ -27,6 +27,7 @@ import { SqlEventStore } from "./store/events.js";
 import { SqlKeyStore } from "./store/keys.js";
 import { SqlMachineStore } from "./store/machines.js";
 import { SqlSnapshotStore } from "./store/snapshots.js";
+import { NO_RESERVE, SpaceReserve } from "./store/space-reserve.js";
 
 /** What a server needs of the host that runs its machines. */
 export interface Host extends AsyncDisposable {
@@ -88,14 +89,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const onIdleError = (err: Error) => log.warn({ err }, "a database connection broke");
   const database = await openDatabase(location, onIdleError);
   stack.defer(() => database.destroy());
+  const reserve =
+    options.databaseUrl === undefined ? await SpaceReserve.open(home.reserveFile) : NO_RESERVE;
   const host = stack.use(await options.openHost(home.path));
   const onDefect = (err: unknown) => log.error({ err }, "defect");
   const controlPlane = stack.use(
     new ControlPlane({
       hostId: await home.hostId(),
       host: hostClient(host, onDefect),
-      machineStore: new SqlMachineStore(database),
-      snapshotStore: new SqlSnapshotStore(database),
+      machineStore: new SqlMachineStore(database, reserve),
+      snapshotStore: new SqlSnapshotStore(database, reserve),
       eventStore: new SqlEventStore(database),
       keyStore: new SqlKeyStore(database),
       capacity: options.capacity,

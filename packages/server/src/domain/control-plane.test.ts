@@ -242,6 +242,20 @@ describe("kill", () => {
     expect(fakeHost.machines.size).toBe(0);
   });
 
+  test("when its record finds no room, the host lets go first, which makes it", async () => {
+    class FullStore extends SqlMachineStore {
+      override async transition(...args: Parameters<SqlMachineStore["transition"]>) {
+        const isFull = args[1] === TRANSITIONS.kill && fakeHost.machines.size > 0;
+        if (isFull) throw new Fault(ErrorReason.DISK_FULL, "no space");
+        return super.transition(...args);
+      }
+    }
+    await restart({ machineStore: new FullStore(database) });
+    const { id } = await plane.machines.create(machineRequest(), never);
+    expect(await plane.machines.kill(id, never)).toMatchObject({ state: "killed" });
+    expect(fakeHost.machines.size).toBe(0);
+  });
+
   test("one that takes too long ends in failed", async () => {
     const { id } = await plane.machines.create(machineRequest(), never);
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });

@@ -100,7 +100,12 @@ export class Keys {
   async #noteUse(key: ApiKey): Promise<void> {
     const minute = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
     if (key.lastUsedAt !== undefined && key.lastUsedAt.getTime() >= minute) return;
-    await this.#store.touch(key.id, new Date(minute));
+    try {
+      await this.#store.touch(key.id, new Date(minute));
+    } catch (error) {
+      // With a full disk the key must still open the calls that make room.
+      if (!(error instanceof Fault) || error.reason !== ErrorReason.DISK_FULL) throw error;
+    }
   }
 }
 

@@ -44,6 +44,11 @@ export class ServerHome {
     return path;
   }
 
+  /** Path of the file that keeps space for the database on its disk. */
+  get reserveFile(): string {
+    return join(this.path, "nullspace.db.reserve");
+  }
+
   /** Path of the credentials that tools on this machine use. */
   get credentialsFile(): string {
     return join(this.path, "credentials.json");

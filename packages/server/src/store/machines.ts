@@ -24,13 +24,19 @@ import {
 import { toPage } from "./pages.js";
 import type { Schema } from "./schema.js";
 import { stepSnapshot } from "./snapshots.js";
+import { NO_RESERVE, type Reserve } from "./space-reserve.js";
+
+/** On the way to them a machine gives back what it held, its space on the disk too. */
+const FREEING_STATES: readonly MachineState[] = ["killing", "killed", "failed"];
 
 /** Machines' records in a SQL database. */
 export class SqlMachineStore implements MachineStore {
   readonly #database: Database;
+  readonly #reserve: Reserve;
 
-  constructor(database: Database) {
+  constructor(database: Database, reserve: Reserve = NO_RESERVE) {
     this.#database = database;
+    this.#reserve = reserve;
   }
 
   async insert(machine: NewMachine, note: EventNote): Promise<Machine | undefined> {
@@ -78,6 +84,17 @@ export class SqlMachineStore implements MachineStore {
   }
 
   async transition(
+    id: string,
+    edge: Transition,
+    at: Date,
+    changes: MachineChanges,
+    note: EventNote,
+  ): Promise<Machine | undefined> {
+    const move = () => this.#transition(id, edge, at, changes, note);
+    return await (FREEING_STATES.includes(edge.to) ? this.#reserve.spend(move) : move());
+  }
+
+  async #transition(
     id: string,
     edge: Transition,
     at: Date,

@@ -16,13 +16,16 @@ import { appendEvent } from "./events.js";
 import { toDate, toLabels } from "./machine-row.js";
 import { toPage } from "./pages.js";
 import type { Schema, SnapshotsTable } from "./schema.js";
+import { NO_RESERVE, type Reserve } from "./space-reserve.js";
 
 /** Snapshots' records in a SQL database. */
 export class SqlSnapshotStore implements SnapshotStore {
   readonly #database: Database;
+  readonly #reserve: Reserve;
 
-  constructor(database: Database) {
+  constructor(database: Database, reserve: Reserve = NO_RESERVE) {
     this.#database = database;
+    this.#reserve = reserve;
   }
 
   async insert(snapshot: NewSnapshot): Promise<Snapshot | undefined> {
@@ -61,18 +64,22 @@ export class SqlSnapshotStore implements SnapshotStore {
   }
 
   async beginDelete(id: string): Promise<void> {
-    await this.#database
-      .updateTable("snapshots")
-      .set({ state: "deleting", idempotency_key: null })
-      .where("id", "=", id)
-      .where("state", "=", "ready")
-      .execute();
+    await this.#reserve.spend(() =>
+      this.#database
+        .updateTable("snapshots")
+        .set({ state: "deleting", idempotency_key: null })
+        .where("id", "=", id)
+        .where("state", "=", "ready")
+        .execute(),
+    );
   }
 
   async remove(id: string, at: Date, note: EventNote): Promise<void> {
-    await this.#database
-      .transaction()
-      .execute(async (transaction) => removeSnapshot(transaction, id, at, note));
+    await this.#reserve.spend(() =>
+      this.#database
+        .transaction()
+        .execute(async (transaction) => removeSnapshot(transaction, id, at, note)),
+    );
   }
 
   async list(query: SnapshotQuery): Promise<Page<Snapshot>> {
