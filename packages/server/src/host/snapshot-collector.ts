@@ -1,6 +1,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { hasCode, isTemporaryName, removeTree } from "./durable-files.js";
+import { flattenedBy, type Layers } from "./flat-layers.js";
 import type { HostHome } from "./home.js";
 import type { SnapshotFile, SnapshotStore } from "./snapshot-store.js";
 import { storageFault } from "./storage-fault.js";
@@ -14,10 +15,7 @@ export function isTemplateSnapshot(id: string): boolean {
 }
 
 /** What a machine, running or about to, needs of snapshots. */
-export interface Needs {
-  readonly memoryLayers: readonly string[];
-  readonly diskLayers: readonly string[];
-}
+export type Needs = Layers;
 
 /**
  * Removes the snapshots that nobody needs: what is deleted, and what was never finished,
@@ -102,11 +100,11 @@ export class SnapshotCollector {
       need(manifest);
     }
     const names = (await readdir(this.#home.snapshots)).filter(
-      (name) => !isTemporaryName(name) && !whole.has(name) && !isTemplateSnapshot(name),
+      (name) => !isTemporaryName(name) && !holds(whole, name) && !isTemplateSnapshot(name),
     );
     return {
-      garbage: names.filter((name) => !disks.has(name)),
-      onlyDisks: names.filter((name) => disks.has(name)),
+      garbage: names.filter((name) => !holds(disks, name)),
+      onlyDisks: names.filter((name) => holds(disks, name)),
     };
   }
 
@@ -124,4 +122,9 @@ export class SnapshotCollector {
     }
     return ids;
   }
+}
+
+/** What is captured of a machine lies over what its layers were flattened to, so that stays with them. */
+function holds(needed: ReadonlySet<string>, name: string): boolean {
+  return needed.has(name) || needed.has(flattenedBy(name) ?? "");
 }

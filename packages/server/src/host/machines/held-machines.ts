@@ -199,8 +199,7 @@ export class HeldMachines implements AsyncDisposable {
     const adopted = this.#running.get(id);
     if (adopted === undefined) throw notRunning(id);
     const captured = await new MachineCapture(this.#parts, adopted, options).run(deadline);
-    // The snapshot of a fork is gone before that would be of use.
-    if (options.durable) this.#flattener.consider(captured.manifest);
+    this.#flattener.consider(captured.manifest);
     if (options.stop) await this.stop(id);
     return captured;
   }

@@ -15,6 +15,7 @@ import { Timings } from "../../domain/timings.js";
 import { anySignal, type Deadline } from "../deadline.js";
 import { syncPath } from "../durable-files.js";
 import { faultPoint } from "../fault-point.js";
+import { shortenLayers } from "../flat-layers.js";
 import type { HostHome } from "../home.js";
 import { type CopiedPages, type PageCopy, PageCopier } from "../memory/page-copier.js";
 import { diskNode, ownDisk } from "../qemu/command-line.js";
@@ -227,6 +228,8 @@ export class MachineCapture {
     );
     faultPoint("capture-written");
     const { compatibility } = manifest;
+    // What the machine runs over may have been flattened since it started.
+    const { memoryLayers, diskLayers } = await shortenLayers(snapshots, manifest);
     const snapshot = create(SnapshotManifestSchema, {
       format: 1,
       id: snapshotId,
@@ -238,8 +241,8 @@ export class MachineCapture {
       ...(compatibility === undefined ? {} : { compatibility }),
       channelKey: manifest.channelKey,
       generation: manifest.generation,
-      memoryLayers: [...manifest.memoryLayers, snapshotId],
-      diskLayers: manifest.diskLayers,
+      memoryLayers: [...memoryLayers, snapshotId],
+      diskLayers: [...diskLayers],
       files: Object.fromEntries(digests),
       createdAt: timestampNow(),
     });
