@@ -81,6 +81,8 @@ export interface MemoryUse {
   hugeMib: number;
   /** Whether all of it may be in huge pages, as far as it was asked for. */
   hugeAllowed: boolean;
+  /** Whether the kernel may put it together with the same pages of others. */
+  mergeable: boolean;
 }
 
 /** How a guest's memory is held at the moment. */
@@ -90,13 +92,17 @@ export async function memoryUse(home: string, machineId: string): Promise<Memory
   const kib = new Map<string, number>();
   let isMemory = false;
   let hugeAllowed = true;
+  let mergeable = false;
   for (const line of (await readFile(`/proc/${pid}/smaps`, "latin1")).split("\n")) {
     const header = /^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ (\d+)/.exec(line);
     if (header !== null) isMemory = known.has(header[1] ?? "");
     if (!isMemory) continue;
     const [name = "", value = ""] = line.split(/: +/);
-    if (name === "VmFlags") hugeAllowed &&= value.split(" ").includes("hg");
-    else kib.set(name, (kib.get(name) ?? 0) + Number.parseInt(value, 10));
+    if (name === "VmFlags") {
+      const flags = value.split(" ");
+      hugeAllowed &&= flags.includes("hg");
+      mergeable ||= flags.includes("mg");
+    } else kib.set(name, (kib.get(name) ?? 0) + Number.parseInt(value, 10));
   }
   const mib = (...names: string[]) =>
     names.reduce((sum, name) => sum + (kib.get(name) ?? 0), 0) / 1024;
@@ -106,5 +112,6 @@ export async function memoryUse(home: string, machineId: string): Promise<Memory
     swapMib: mib("Swap"),
     hugeMib: mib("AnonHugePages", "ShmemPmdMapped", "FilePmdMapped"),
     hugeAllowed,
+    mergeable,
   };
 }

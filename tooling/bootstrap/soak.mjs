@@ -32,7 +32,9 @@ await main(async (signal) => {
     ...(Number(captures) > 0 ? ["databases"] : []),
   ];
   if (files.length === 0) return 0;
-  await setUp({ home: DEFAULT_HOME, signal });
+  // Machines get the PostgreSQL of this computer, and their disks are checked by it.
+  const debianPackages = Number(captures) > 0 ? ["postgresql"] : [];
+  await setUp({ home: DEFAULT_HOME, debianPackages, signal });
   const vitest = join(REPOSITORY, "tests/node_modules/vitest/vitest.mjs");
   const args = ["run", "--root", join(REPOSITORY, "tests"), "--reporter=verbose", ...files];
   const env = {
