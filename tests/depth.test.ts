@@ -4,6 +4,7 @@ import type { Machine } from "@nullspace/sdk";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { expectNothingLeft } from "./support/leaks.js";
 import { layersOf } from "./support/memory-image.js";
+import { Monitor } from "./support/monitor.js";
 import { linkHome, removeHome } from "./support/prepared-home.js";
 import { startServer, type TestServer } from "./support/server.js";
 
@@ -88,4 +89,29 @@ test("snapshots of snapshots and forks of forks, twenty deep, cost no more and l
   await snapshots.delete(id);
   await copy.kill();
   await expectNothingLeft(server.home, [...ids, copy.id]);
+});
+
+test("a machine that is captured again and again runs over few disks, and goes on writing", async () => {
+  const { machines, snapshots } = server.client;
+  const machine = await machines.create({ timeoutSeconds: 0 });
+  const depths: number[] = [];
+  let last = "";
+  for (let generation = 1; generation <= 2 * DEPTH; generation++) {
+    if (generation % 2 === 1) await machine.commands.run(write(generation));
+    const { id } = await machine.createSnapshot();
+    if (last !== "") await snapshots.delete(last);
+    last = id;
+    await using monitor = await Monitor.open(server.home, machine.id);
+    const nodes = JSON.stringify(await monitor.execute("query-named-block-nodes", { flat: true }));
+    depths.push(nodes.match(/"node-name":"(disk|layer|flat)-\d+"/g)?.length ?? 0);
+  }
+  expect(depths.slice(0, 3)).toEqual([3, 4, 5]);
+  expect(Math.max(...depths)).toBeLessThanOrEqual(MOST_LAYERS);
+  expect(await sound(machine)).toBe(2 * DEPTH + 1);
+  const copy = await machines.create({ snapshotId: last });
+  expect(await sound(copy)).toBe(2 * DEPTH + 1);
+  await copy.kill();
+  await snapshots.delete(last);
+  await machine.kill();
+  await expectNothingLeft(server.home, [machine.id, copy.id]);
 });

@@ -25,6 +25,8 @@ export interface FlattenerParts {
   home: HostHome;
   snapshots: SnapshotStore;
   collector: SnapshotCollector;
+  /** Told when what a snapshot lies over has been made one layer, before others may think it unneeded. */
+  onFlattened: (snapshotId: string) => Promise<void>;
   log: Log;
 }
 
@@ -72,9 +74,11 @@ export class SnapshotFlattener implements AsyncDisposable {
       const flat = isMany ? { memoryLayers: [bottom, layerId], diskLayers: [layerId] } : short;
       // It may have been deleted meanwhile; then what it was made of may still be run over.
       const now = await snapshots.find(id);
-      if (now === undefined || now.deleted) return;
-      await snapshots.write({ ...now, ...mutable(flat) }, { durable: true });
+      if (now !== undefined && !now.deleted) {
+        await snapshots.write({ ...now, ...mutable(flat) }, { durable: true });
+      }
       log.info({ snapshotId: id, from: depthOf(found), to: depthOf(flat) }, "snapshot flattened");
+      if (isMany) await this.#parts.onFlattened(id);
     } catch (err) {
       if (!signal.aborted) log.warn({ snapshotId: id, err }, "a snapshot could not be flattened");
     } finally {

@@ -17,6 +17,8 @@ export class HostedMachine {
   readonly qemu: RunningQemu;
   readonly agent: AgentConnection;
   readonly helper: HelperPort;
+  /** Nodes of the disks that it went on with after its captures, by snapshot; of those of this server. */
+  readonly overlays = new Map<string, string>();
   #isSettled = false;
   #id: string;
   #directory: MachineDirectory;

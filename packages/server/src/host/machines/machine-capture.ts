@@ -107,7 +107,7 @@ export class MachineCapture {
     await using pages = await open(this.#file("memory.pages"), "wx", 0o600);
     await using map = await open(this.#file("memory.map"), "wx", 0o600);
     await using copier = await PageCopier.start({ ...(await this.#memory()), pages, map });
-    const nextDisk = `disk-${manifest.diskLayers.length + 1}.qcow2`;
+    const nextDisk = `disk-${numberOf(manifest.diskFile) + 1}.qcow2`;
     await this.#addDisk(nextDisk, deadline);
     await directory.openFor(user);
     await this.#note(nextDisk);
@@ -210,6 +210,7 @@ export class MachineCapture {
     await rename(directory.disk(manifest.diskFile), this.#file("disk.qcow2"));
     const diskLayers = [...manifest.diskLayers, this.#options.snapshotId];
     await this.#record({ ...manifest, diskLayers, diskFile: nextDisk });
+    machine.overlays.set(this.#options.snapshotId, diskNode(nextDisk));
     faultPoint("capture-moved");
     await takeDevices(directory.path, this.#file("devices"));
     await directory.closeFor(user);
@@ -258,6 +259,11 @@ export class MachineCapture {
   #file(name: SnapshotFile): string {
     return join(this.#directory, name);
   }
+}
+
+/** Disks are numbered in the order that the machine went on with them. */
+function numberOf(diskFile: string): number {
+  return Number(/\d+/.exec(diskFile)?.[0] ?? 0);
 }
 
 /** Bytes that a snapshot takes beside its parents. */

@@ -54,6 +54,9 @@ export const AGENT_PORT_ID = "agent";
 /** Id of the network card. */
 export const NETWORK_CARD_ID = "network-card";
 
+/** Node name of the image's disk, below all others. */
+const ROOTFS_NODE = "rootfs";
+
 /** Node name of the disk that a machine begins with; see {@link diskNode}. */
 const FIRST_DISK_NODE = "disk-0";
 
@@ -143,12 +146,21 @@ function setPath(fd: number): string {
 /** A disk that a capture has sealed stays open in the machine that wrote it. Who may write what is our business. */
 const UNLOCKED = "off";
 
+function layerNode(layer: number): string {
+  return `layer-${layer}`;
+}
+
+/** Whether a node is a disk that one of the machine's may lie over, but for the image's. */
+export function isLayer(node: string): boolean {
+  return /^(?:disk|layer|flat)-\d+$/.test(node);
+}
+
 /** The image's disk, the layers above it, and the machine's own on top. */
 function disks(layers: { memory: number; disks: number }): Option[] {
-  const options = readOnlyDisk("rootfs", DESCRIPTORS.rootfs, { driver: "raw" });
-  let below = "rootfs";
+  const options = readOnlyDisk(ROOTFS_NODE, DESCRIPTORS.rootfs, { driver: "raw" });
+  let below = ROOTFS_NODE;
   for (let layer = 0; layer < layers.disks; layer++) {
-    const name = `layer-${layer}`;
+    const name = layerNode(layer);
     const fd = FIRST_LAYER + layers.memory + layer;
     options.push(...readOnlyDisk(name, fd, { driver: "qcow2", backing: below }));
     below = name;
@@ -163,16 +175,34 @@ function disks(layers: { memory: number; disks: number }): Option[] {
 
 /** A disk that a machine writes, as QEMU's block layer describes it. */
 export function ownDisk(name: string, filename: string, backing: string | null) {
+  const file = { "node-name": fileNode(name), driver: "file", filename, locking: UNLOCKED };
+  return { ...ownDiskOptions(name), backing, file };
+}
+
+/** The same disk as it is opened again: over another one, or for reading only. */
+export function reopenedDisk(name: string, backing: string, readOnly: boolean) {
+  return { ...ownDiskOptions(name), backing, file: fileNode(name), "read-only": readOnly };
+}
+
+function ownDiskOptions(name: string) {
   return {
     "node-name": name,
     driver: "qcow2",
-    backing,
-    file: { driver: "file", filename, locking: UNLOCKED },
     discard: "unmap",
     // What a running machine wrote does not outlive its memory, so a power cut ends
     // both: only a capture has to flush, and does.
     cache: { "no-flush": true },
   };
+}
+
+function fileNode(name: string): string {
+  return `${name}-file`;
+}
+
+/** A disk that many were flattened to, over the image's. */
+export function flatDisk(name: string, filename: string) {
+  const file = { driver: "file", filename, "read-only": true, locking: UNLOCKED };
+  return { "node-name": name, driver: "qcow2", backing: ROOTFS_NODE, file, "read-only": true };
 }
 
 function readOnlyDisk(
