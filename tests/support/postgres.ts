@@ -67,11 +67,14 @@ export async function packPostgres(): Promise<string> {
   await run("chown", ["postgres:", folder]);
   const data = join(folder, "data");
   const options = ["--no-sync", "--auth=trust", "--username=test", "-E", "UTF8", "--locale=C"];
+  // The log of writes is made in files of this many MiB, whatever is in them.
+  options.push("--wal-segsize=1");
   await asPostgres(join(from, "bin/initdb"), ...options, "-D", data);
   await mkdir(join(root, "workspace"));
   await cp(data, join(root, "workspace/postgres"), { recursive: true });
   const archive = join(tmpdir(), `${basename(folder)}.tgz`);
-  await run("tar", ["-C", root, "--owner=0", "--group=0", "-czf", archive, "."]);
+  const packing = ["--use-compress-program=gzip -1", "--owner=0", "--group=0"];
+  await run("tar", ["-C", root, ...packing, "-cf", archive, "."]);
   await rm(folder, { recursive: true });
   return archive;
 }
