@@ -19,6 +19,7 @@ const IDENTITY = [
   "hostname",
   "cat /proc/sys/kernel/random/uuid",
   "head -c 32 /dev/urandom | sha256sum",
+  "cat /etc/ssh/ssh_host_ed25519_key.pub",
 ].join("; ");
 
 test("two machines of one memory image share no identity and no random bytes", async () => {
@@ -27,9 +28,22 @@ test("two machines of one memory image share no identity and no random bytes", a
   await using second = await machines.create();
   const [a, b] = await Promise.all([first.commands.run(IDENTITY), second.commands.run(IDENTITY)]);
   const lines = [a, b].flatMap((result) => result.stdout.trim().split("\n"));
-  expect(lines).toHaveLength(8);
-  expect(new Set(lines).size).toBe(8);
+  expect(lines).toHaveLength(10);
+  expect(new Set(lines).size).toBe(10);
   expect(a.stdout).toContain(first.id);
+});
+
+test("OpenSSH takes the host key that a machine has from the start, and nobody else can read it", async () => {
+  await using machine = await server.client.machines.create();
+  const keys = "/etc/ssh/ssh_host_ed25519_key";
+  const { stdout } = await machine.commands.run(
+    `ssh-keygen -y -f ${keys}; cat ${keys}.pub; stat -c "%a %U" ${keys} ${keys}.pub; ls /etc/ssh | grep -c ssh_host_`,
+    { user: "root" },
+  );
+  const [derived, written, ...others] = stdout.trim().split("\n");
+  expect(derived).toMatch(/^ssh-ed25519 /);
+  expect(written).toBe(derived);
+  expect(others).toEqual(["600 root", "644 root", "2"]);
 });
 
 test("the receipt confirms clock, entropy and identity", async () => {

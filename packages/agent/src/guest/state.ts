@@ -73,7 +73,6 @@ export class StateStore {
    *
    * @param kept - what is kept of it, as JSON.
    * @param epoch - names it; `undefined` for one that was not the host's.
-   * @returns whether the guest has become another machine.
    * @throws HelperError
    */
   async apply(
@@ -81,9 +80,8 @@ export class StateStore {
     kept: string,
     channelKey: Uint8Array,
     epoch?: string,
-  ): Promise<boolean> {
-    const former = this.#machine;
-    const { machine, isMerged } = parse(kept, former);
+  ): Promise<void> {
+    const { machine, isMerged } = parse(kept, this.#machine);
     this.#machine = machine;
     this.#channelKey = channelKey;
     // What it was merged with is in memory only.
@@ -91,7 +89,6 @@ export class StateStore {
     this.#epoch = epoch ?? this.#epoch;
     this.#applied.resolve();
     this.#applied = Promise.withResolvers();
-    return machine.machineId !== former.machineId;
   }
 
   /** Makes the machine what it was before. */
