@@ -39,6 +39,8 @@ export function systemService(options: SystemServiceOptions): ServiceImpl<typeof
       // The kernel keeps one boot id per memory image and lets nobody set it, so a file stands before it.
       if (!isBound) await guest.helper.request("bind", bootIdFile, BOOT_ID);
       isBound = true;
+      // What is garbage already need not be collected, and so written, in every machine made of this.
+      globalThis.gc?.();
       await guest.helper.request("sync");
       return {};
     },
