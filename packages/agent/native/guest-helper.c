@@ -511,7 +511,13 @@ static int write_host_key(const char *folder, const char *private_key, const cha
     if (strncmp(name, "ssh_host_", 9) == 0 && strstr(name, "_key")) result |= unlinkat(dirfd(keys), name, 0);
   }
   closedir(keys);
-  if (result == 0) result = write_file(below(folder, "/" HOST_KEY), 0600, private_key, 0);
+  // Written over only if nobody but root can have it open, or read it meanwhile.
+  const char *path = below(folder, "/" HOST_KEY);
+  struct stat now;
+  if (result == 0 && lstat(path, &now) == 0 &&
+      (!S_ISREG(now.st_mode) || now.st_uid != geteuid() || now.st_nlink != 1 || (now.st_mode & 07777) != 0600))
+    result = unlink(path);
+  if (result == 0) result = write_file(path, 0600, private_key, 0);
   return result == 0 ? write_file(below(folder, "/" HOST_KEY ".pub"), 0644, public_key, 0) : result;
 }
 
