@@ -497,20 +497,33 @@ static const char *below(const char *root, const char *path) {
   return result;
 }
 
-static int remove_host_keys(const char *folder) {
+#define HOST_KEY "ssh_host_ed25519_key"
+
+// The one host key of the machine; those of another kind are of the machine before, and go.
+static int write_host_key(const char *folder, const char *private_key, const char *public_key) {
   DIR *keys = opendir(folder);
+  // A root file system without OpenSSH.
   if (!keys) return errno == ENOENT ? 0 : -1;
   int result = 0;
-  for (struct dirent *entry; (entry = readdir(keys));)
-    if (strncmp(entry->d_name, "ssh_host_", 9) == 0 && strstr(entry->d_name, "_key"))
-      result |= unlinkat(dirfd(keys), entry->d_name, 0);
+  for (struct dirent *entry; (entry = readdir(keys));) {
+    const char *name = entry->d_name;
+    if (strcmp(name, HOST_KEY) == 0 || strcmp(name, HOST_KEY ".pub") == 0) continue;
+    if (strncmp(name, "ssh_host_", 9) == 0 && strstr(name, "_key")) result |= unlinkat(dirfd(keys), name, 0);
+  }
   closedir(keys);
-  return result;
+  // Written over only if nobody but root can have it open, or read it meanwhile.
+  const char *path = below(folder, "/" HOST_KEY);
+  struct stat now;
+  if (result == 0 && lstat(path, &now) == 0 &&
+      (!S_ISREG(now.st_mode) || now.st_uid != geteuid() || now.st_nlink != 1 || (now.st_mode & 07777) != 0600))
+    result = unlink(path);
+  if (result == 0) result = write_file(path, 0600, private_key, 0);
+  return result == 0 ? write_file(below(folder, "/" HOST_KEY ".pub"), 0644, public_key, 0) : result;
 }
 
 struct adoption {
   const char *seconds, *nanoseconds, *entropy, *machine_id, *hostname, *boot_id, *generation, *state,
-      *channel_key, *grow;
+      *channel_key, *grow, *host_key, *public_host_key;
 };
 
 // Makes the guest a machine of its own. Gives the step that failed, or NULL.
@@ -529,7 +542,7 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
   if (write_file(below(root, "/etc/hostname"), 0644, name, 0) != 0) return "hostname";
   if (write_hosts(below(root, "/etc/hosts"), a.hostname) != 0) return "hosts";
   if (!dry_run && sethostname(a.hostname, strlen(a.hostname)) != 0) return "hostname";
-  if (remove_host_keys(below(root, "/etc/ssh")) != 0) return "host-keys";
+  if (write_host_key(below(root, "/etc/ssh"), a.host_key, a.public_host_key) != 0) return "host-key";
   snprintf(name, sizeof name, "%s\n", a.boot_id);
   if (write_file(below(folder, "/boot_id"), 0644, name, 0) != 0) return "boot-id";
   if (write_file(below(folder, "/machine.json"), 0600, a.state, 1) != 0) return "state";
@@ -548,10 +561,11 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
 static const char *root_folder = "", *state_folder = "";
 static int port = -1, host_is_there = 1;
 
-enum { ADOPT_ARGUMENTS = 10 };
+enum { ADOPT_ARGUMENTS = 12 };
 
 static struct adoption adoption_of(char **arg) {
-  return (struct adoption){arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6], arg[7], arg[8], arg[9]};
+  return (struct adoption){arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6], arg[7], arg[8], arg[9],
+                           arg[10], arg[11]};
 }
 
 static int find_port(const char *name) {

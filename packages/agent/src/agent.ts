@@ -22,7 +22,6 @@ import { outliveUserProcesses, separateUserProcesses } from "./guest/protection.
 import { StateStore } from "./guest/state.js";
 import { UserDatabase } from "./guest/users.js";
 import { type Adopted, GuestHelper } from "./helper/guest-helper.js";
-import { makeHostKeys } from "./system/host-keys.js";
 import { ProcessTable } from "./process/process-table.js";
 import { processService } from "./process/process-service.js";
 import { ptyService } from "./pty/pty-service.js";
@@ -31,9 +30,6 @@ import { Http2Endpoint } from "./rpc/http2-endpoint.js";
 import type { Guest } from "./system/adopt.js";
 import { systemService } from "./system/system-service.js";
 import { warmUp } from "./system/warm-up.js";
-
-/** When a new machine gets its SSH host keys, in milliseconds after its adoption. */
-const HOST_KEYS_AFTER_MS = 1000;
 
 export interface AgentOptions {
   /** The byte stream to the host. */
@@ -84,14 +80,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const network = new GitNetwork(git, desk, newFolder);
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
   const guest: Guest = { helper, state };
-  const renewHostKeys = () => {
-    // Not at once: the machine's first command wants the processor.
-    if (!sandboxed) setTimeout(() => void makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
-  };
   const system = systemService({
     guest,
     setChannelKey: (key) => channel.setKey(key),
-    makeHostKeys: renewHostKeys,
     bootIdFile: join(stateFolder, "boot_id"),
     warmUp: () => warmUp({ endpoint, table, guest, folder: "/tmp", user: options.defaultUser }),
   });
@@ -111,7 +102,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     onSession: (stream) => endpoint.accept(stream),
   });
   const takeOver = async ({ nonce, epoch, channelKey, kept }: Adopted) => {
-    if (await state.apply(helper, kept, channelKey, epoch)) renewHostKeys();
+    await state.apply(helper, kept, channelKey, epoch);
     channel.setKeyWithin(nonce, channelKey);
     endpoint.markAdopted(adoptionMark(nonce));
   };
