@@ -4,6 +4,7 @@ export type { CommandHandle, WaitOptions } from "./commands/handle.js";
 export type {
   BaseCommandOptions,
   CommandOptions,
+  ConnectCommandOptions,
   ProgramOptions,
   ShellOptions,
   Signal,

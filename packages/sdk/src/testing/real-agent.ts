@@ -35,6 +35,8 @@ export class RealAgent implements AsyncDisposable {
   admit: (method: string) => boolean = () => true;
   /** Told of bytes that go to the client. */
   onAnswer: (method: string, bytes: number) => void = () => undefined;
+  /** Where the server listens. */
+  readonly url: string;
   readonly #connection: Connection;
   readonly #upstream: ClientHttp2Session;
   readonly #sessions = new Set<ServerHttp2Session>();
@@ -56,7 +58,8 @@ export class RealAgent implements AsyncDisposable {
       session.on("error", () => undefined).on("close", () => this.#sessions.delete(session));
     });
     this.#server.on("stream", (stream, headers) => this.#relay(stream, headers));
-    this.#connection = new Connection({ url: urlOf(server.address()), apiKey: "ns_x_y" });
+    this.url = urlOf(server.address());
+    this.#connection = new Connection({ url: this.url, apiKey: "ns_x_y" });
     const agent = new AgentConnection(this.#connection, "m1");
     this.files = new Files(agent);
     this.commands = new Commands(agent);
