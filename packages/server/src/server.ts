@@ -10,6 +10,7 @@ import type { CapacityLimits } from "./domain/capacity.js";
 import { ControlPlane } from "./domain/control-plane.js";
 import type { HostClient } from "./domain/host.js";
 import type { Log } from "./domain/log.js";
+import { SigningKeys } from "./domain/signing-keys.js";
 import { TransferUrls } from "./domain/transfer-urls.js";
 import { AgentProxy } from "./edge/agent-proxy.js";
 import type { EdgeRequest, EdgeResponse } from "./edge/exchange.js";
@@ -107,7 +108,8 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   await controlPlane.start();
   const apiKey = await ensureOperatorCredentials(home.credentialsFile, controlPlane.keys, url);
 
-  const transferUrls = new TransferUrls(await home.transferKey());
+  const signingKeys = await SigningKeys.open(home.signingKeys);
+  const transferUrls = new TransferUrls(signingKeys);
   const stopping = new AbortController();
   app = createApp({
     api: apiOptions({ controlPlane, transferUrls, stopping: stopping.signal, onDefect }),

@@ -1,12 +1,10 @@
-import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { access, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { randomAlphanumeric } from "../domain/random.js";
 import { StartError } from "../start-error.js";
 import { readOptionalFile, writePrivateFile } from "./files.js";
-
-const TRANSFER_KEY_BYTES = 32;
+import { SigningKeyFile } from "./signing-key-file.js";
 
 /** `$NULLSPACE_HOME`: what of it the control plane uses. */
 export class ServerHome {
@@ -59,13 +57,11 @@ export class ServerHome {
     return made;
   }
 
-  /** The secret that transfer URLs are signed with; made at the first start. */
-  async transferKey(): Promise<Buffer> {
-    const path = join(this.path, "transfer-key");
-    const found = Buffer.from((await readOptionalFile(path)) ?? "", "base64url");
-    if (found.length === TRANSFER_KEY_BYTES) return found;
-    const made = randomBytes(TRANSFER_KEY_BYTES);
-    await writePrivateFile(path, `${made.toString("base64url")}\n`);
-    return made;
+  /** What tokens and URLs are signed with. */
+  get signingKeys(): SigningKeyFile {
+    return new SigningKeyFile(
+      join(this.path, "signing-keys.json"),
+      join(this.path, "transfer-key"),
+    );
   }
 }
