@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { findToken, REDACTED, redactSecrets } from "./redaction.js";
 import { TOKEN_FAMILIES } from "./token-families.js";

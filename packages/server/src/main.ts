@@ -4,12 +4,14 @@ import { runServer, type ServerFlags } from "./run-server.js";
 import {
   DEFAULT_HOME,
   DEFAULT_HOST,
+  DEFAULT_KEEP_AUDIT_DAYS,
   DEFAULT_KEEP_DAYS,
   DEFAULT_MAX_MACHINES,
   DEFAULT_PORT,
   defaultMaxMemoryMb,
   LOG_LEVELS,
   poolEntry,
+  projectLimit,
   wholeNumber,
 } from "./settings.js";
 
@@ -54,6 +56,18 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
       "days that records of ended machines are kept",
       wholeNumber(0, 3650),
       DEFAULT_KEEP_DAYS,
+    )
+    .option(
+      "--keep-audit-days <n>",
+      "days that the audit trail is kept",
+      wholeNumber(0, 3650),
+      DEFAULT_KEEP_AUDIT_DAYS,
+    )
+    .option(
+      "--project-limit <name=n>",
+      "limit of every project without one of its own; may be given more than once",
+      projectLimit,
+      {},
     )
     .action(async (flags: ServerFlags) => {
       exitCode = await runServer(flags);

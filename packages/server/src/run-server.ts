@@ -1,6 +1,8 @@
 import { resolve } from "node:path";
 import { Fault } from "@nullspace/proto/fault";
+import { redactSecrets } from "@nullspace/proto/tokens";
 import { type DestinationStream, destination, type Logger, pino } from "pino";
+import type { ProjectLimits } from "./domain/project.js";
 import { QemuHost } from "./host/qemu-host.js";
 import { type Server, startServer } from "./server.js";
 import { GRACE_MS, type LOG_LEVELS } from "./settings.js";
@@ -19,6 +21,8 @@ export interface ServerFlags {
   maxMachines: number;
   maxMemoryMb: number;
   keepDays: number;
+  keepAuditDays: number;
+  projectLimit: ProjectLimits;
   warmPool: ReadonlyMap<string, number>;
 }
 
@@ -39,7 +43,7 @@ export async function runServer(flags: ServerFlags): Promise<number> {
     return 0;
   } catch (error) {
     if (!(error instanceof StartError) && !(error instanceof Fault)) throw error;
-    process.stderr.write(`nullspace-server: ${error.message}\n${error.remedy}\n`);
+    process.stderr.write(redactSecrets(`nullspace-server: ${error.message}\n${error.remedy}\n`));
     return 1;
   }
 }
@@ -52,7 +56,9 @@ function serverOptions(flags: ServerFlags, log: Logger): Parameters<typeof start
     port,
     databaseUrl: process.env["DATABASE_URL"],
     capacity: { maxMachines, maxMemoryMb },
+    projectLimits: flags.projectLimit,
     keepEndedMs: keepDays * DAY_MS,
+    keepAuditMs: flags.keepAuditDays * DAY_MS,
     graceMs: GRACE_MS,
     log,
     openHost: (path) => QemuHost.open({ home: path, qemu, warmPool, log }),
@@ -63,7 +69,8 @@ function serverOptions(flags: ServerFlags, log: Logger): Parameters<typeof start
 function openLog(level: string): Logger {
   const stream: DestinationStream & NodeJS.EventEmitter = destination({ dest: 2, sync: true });
   stream.on("error", () => undefined);
-  return pino({ level, base: null }, stream);
+  // The one place where lines become text: whatever was logged, no credential leaves by it.
+  return pino({ level, base: null, hooks: { streamWrite: redactSecrets } }, stream);
 }
 
 function die(log: Logger, err: unknown): never {

@@ -3,16 +3,17 @@ import { isIPv6 } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createClient, createRouterTransport, type ServiceImpl } from "@connectrpc/connect";
-import { ErrorReason } from "@nullspace/proto";
+import { ErrorReason, isAudited, scopeOf } from "@nullspace/proto";
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
 import { HostService } from "@nullspace/proto/host";
 import type { CapacityLimits } from "./domain/capacity.js";
 import { ControlPlane } from "./domain/control-plane.js";
 import type { HostClient } from "./domain/host.js";
 import type { Log } from "./domain/log.js";
+import type { ProjectLimits } from "./domain/project.js";
 import { SigningKeys } from "./domain/signing-keys.js";
 import { TransferUrls } from "./domain/transfer-urls.js";
-import { AgentProxy } from "./edge/agent-proxy.js";
+import { type AdmittedCall, type AgentCall, AgentProxy } from "./edge/agent-proxy.js";
 import type { EdgeRequest, EdgeResponse } from "./edge/exchange.js";
 import { Transfers } from "./edge/transfer/transfers.js";
 import { ensureOperatorCredentials } from "./home/operator-credentials.js";
@@ -22,11 +23,14 @@ import { createApp } from "./http/app.js";
 import { CONSOLE_PATH, ConsoleFiles } from "./http/console-files.js";
 import { Listener, type RequestHandler } from "./http/listener.js";
 import { answerText } from "./http/plain-answers.js";
+import { rpcName } from "./rpc/rpc-name.js";
 import { apiOptions } from "./rpc/routes.js";
+import { SqlAuditStore } from "./store/audit.js";
 import { openDatabase } from "./store/database.js";
 import { SqlEventStore } from "./store/events.js";
 import { SqlKeyStore } from "./store/keys.js";
 import { SqlMachineStore } from "./store/machines.js";
+import { SqlProjectStore } from "./store/projects.js";
 import { SqlSnapshotStore } from "./store/snapshots.js";
 
 /** What a server needs of the host that runs its machines. */
@@ -47,8 +51,12 @@ export interface ServerOptions {
   /** A `postgres://` URL; `nullspace.db` in the home when `undefined`. */
   readonly databaseUrl: string | undefined;
   readonly capacity: CapacityLimits;
+  /** Limits of projects that have none of their own. */
+  readonly projectLimits: ProjectLimits;
   /** How long the record of an ended machine is kept, in milliseconds. */
   readonly keepEndedMs: number;
+  /** How long the audit trail is kept, in milliseconds. */
+  readonly keepAuditMs: number;
   /** How long calls in progress may take to finish when it stops, in milliseconds. */
   readonly graceMs: number;
   readonly log: Log;
@@ -99,6 +107,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       snapshotStore: new SqlSnapshotStore(database),
       eventStore: new SqlEventStore(database),
       keyStore: new SqlKeyStore(database),
+      projectStore: new SqlProjectStore(database),
+      auditStore: new SqlAuditStore(database),
+      projectLimits: options.projectLimits,
+      keepAuditMs: options.keepAuditMs,
       capacity: options.capacity,
       keepEndedMs: options.keepEndedMs,
       eagerTemplate: "base",
@@ -112,9 +124,15 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const transferUrls = new TransferUrls(signingKeys);
   const stopping = new AbortController();
   app = createApp({
-    api: apiOptions({ controlPlane, transferUrls, stopping: stopping.signal, onDefect }),
+    api: apiOptions({
+      controlPlane,
+      transferUrls,
+      signingKeys,
+      stopping: stopping.signal,
+      onDefect,
+    }),
     proxy: new AgentProxy({
-      admit: (authorization, machineId) => admit(controlPlane, authorization, machineId),
+      admit: async (call) => admit(controlPlane, call),
       use: (machineId) => controlPlane.activity.begin(machineId),
       connectAgent: (machineId, signal) => host.connectAgent(machineId, signal),
       stopping: stopping.signal,
@@ -168,13 +186,30 @@ function hostClient(host: Host, onDefect: (error: unknown) => void): HostClient 
   return createClient(HostService, transport);
 }
 
+/** Lets a call pass to a machine's agent, if it is for a machine that its caller can reach. */
 async function admit(
-  { keys, machines }: ControlPlane,
-  authorization: string | undefined,
-  machineId: string,
-): Promise<void> {
-  await keys.authenticate(authorization);
-  await machines.getRunning(machineId);
+  controlPlane: ControlPlane,
+  { method, machineId, authorization, requestId }: AgentCall,
+): Promise<AdmittedCall> {
+  const rpc = rpcName(method);
+  const caller = await controlPlane.gate.admit({
+    authorization,
+    rpc,
+    scope: scopeOf(method),
+    requestId,
+  });
+  await controlPlane.machinesOf(caller).getRunning(machineId);
+  return {
+    async note() {
+      if (!isAudited(method)) return;
+      await controlPlane.audit.note(caller, {
+        rpc,
+        objectId: machineId,
+        outcome: "forwarded",
+        requestId,
+      });
+    },
+  };
 }
 
 function serverStopping(): Fault {

@@ -1,5 +1,7 @@
 import { Activity } from "./activity.js";
+import { Audit, type AuditStore } from "./audit.js";
 import { Capacity, type CapacityLimits } from "./capacity.js";
+import type { Caller } from "./caller.js";
 import { Captures } from "./captures.js";
 import { Creation } from "./creation.js";
 import { Ending } from "./ending.js";
@@ -7,6 +9,7 @@ import type { EventStore } from "./event.js";
 import { Events } from "./events.js";
 import { MachineFeed } from "./feed.js";
 import { Forking } from "./forking.js";
+import { Gate } from "./gate.js";
 import type { HostClient } from "./host.js";
 import { IdleTimeouts } from "./idle.js";
 import { keepRunning, repeat } from "./keep-running.js";
@@ -19,6 +22,11 @@ import { Machines } from "./machines.js";
 import type { MachineStore } from "./machine-store.js";
 import { Maker } from "./maker.js";
 import { Pausing } from "./pausing.js";
+import type { ProjectLimits, ProjectStore } from "./project.js";
+import { ProjectMachines } from "./project-machines.js";
+import { ProjectSnapshots } from "./project-snapshots.js";
+import { Projects } from "./projects.js";
+import { Quotas } from "./quotas.js";
 import { Reconciler } from "./reconciler.js";
 import { Resuming } from "./resuming.js";
 import { deleteExpiredRecords } from "./retention.js";
@@ -33,6 +41,8 @@ import { Watchdog } from "./watchdog.js";
 
 const RECONCILE_INTERVAL_MS = 60_000;
 const RETENTION_INTERVAL_MS = 600_000;
+/** The longest audit trail: some 250 MB. */
+const MOST_AUDIT_ENTRIES = 1_000_000;
 
 /** What a {@link ControlPlane} is made of. */
 export interface ControlPlaneOptions {
@@ -43,6 +53,12 @@ export interface ControlPlaneOptions {
   readonly snapshotStore: SnapshotStore;
   readonly eventStore: EventStore;
   readonly keyStore: KeyStore;
+  readonly projectStore: ProjectStore;
+  readonly auditStore: AuditStore;
+  /** How long the audit trail is kept, in milliseconds. */
+  readonly keepAuditMs: number;
+  /** Limits of projects that have none of their own. */
+  readonly projectLimits: ProjectLimits;
   readonly capacity: CapacityLimits;
   /** How long the record of an ended machine is kept, in milliseconds. */
   readonly keepEndedMs: number;
@@ -57,6 +73,13 @@ export class ControlPlane implements AsyncDisposable {
   readonly snapshots: Snapshots;
   readonly events: Events;
   readonly keys: Keys;
+  readonly projects: Projects;
+  /** Limits of projects, their own and the server's. */
+  readonly quotas: Quotas;
+  /** Who did what. */
+  readonly audit: Audit;
+  /** Lets calls in. */
+  readonly gate: Gate;
   /** Wants to know of every call and stream that reaches a machine. */
   readonly activity = new Activity();
   readonly #options: ControlPlaneOptions;
@@ -90,7 +113,8 @@ export class ControlPlane implements AsyncDisposable {
     ];
     // What most of the parts below need; each takes what it names.
     const common = { hostId, host, store, snapshotStore, starts, captures, onEvent, log };
-    const lifecycle = new Lifecycle(store, log, this.#observers);
+    const quotas = new Quotas(options.projectLimits);
+    const lifecycle = new Lifecycle(store, quotas, log, this.#observers);
     const removal = new SnapshotRemoval({ host, store: snapshotStore, onEvent });
     const ending = new Ending({ ...common, lifecycle, removal });
     const maker = new Maker({ ...common, lifecycle, capacity, ending });
@@ -105,7 +129,14 @@ export class ControlPlane implements AsyncDisposable {
         : ending.kill(id, { cause });
     const idle = new IdleTimeouts({ hostId, activity, expire, log });
     const watchdog = new Watchdog({ ...common, ending, pausing, resuming });
-    const ofSnapshots = { ...common, store: snapshotStore, machineStore: store, removal, ending };
+    const ofSnapshots = {
+      ...common,
+      store: snapshotStore,
+      machineStore: store,
+      removal,
+      ending,
+      quotas,
+    };
     const snapshots = new SnapshotReconciler({ ...ofSnapshots, forking });
     this.#templates = templates;
     this.#timeouts = new Timeouts({ hostId, store, expire, log });
@@ -113,6 +144,7 @@ export class ControlPlane implements AsyncDisposable {
     this.machines = new Machines({
       hostId,
       store,
+      snapshotStore,
       lifecycle,
       creation,
       ending,
@@ -125,6 +157,10 @@ export class ControlPlane implements AsyncDisposable {
     this.snapshots = new Snapshots(ofSnapshots);
     this.events = events;
     this.keys = new Keys(options.keyStore);
+    this.projects = new Projects(options.projectStore);
+    this.quotas = quotas;
+    this.audit = new Audit(options.auditStore);
+    this.gate = new Gate({ keys: this.keys, quotas, audit: this.audit });
     this.#parts = [
       watchdog,
       forking,
@@ -138,6 +174,18 @@ export class ControlPlane implements AsyncDisposable {
       ending,
       removal,
     ];
+  }
+
+  /** The machines that a caller can reach. */
+  machinesOf({ projectId }: Pick<Caller, "projectId">): ProjectMachines {
+    return new ProjectMachines(this.machines, this.#options.machineStore, projectId);
+  }
+
+  /** The snapshots that a caller can reach. */
+  snapshotsOf({ projectId }: Pick<Caller, "projectId">): ProjectSnapshots {
+    const { snapshots } = this;
+    const { snapshotStore: store, machineStore } = this.#options;
+    return new ProjectSnapshots({ snapshots, store, machineStore }, projectId);
   }
 
   /**
@@ -194,6 +242,18 @@ export class ControlPlane implements AsyncDisposable {
     await deleteExpiredRecords(
       async (before, limit) => eventStore.deleteExpired(before, limit),
       keepEndedMs,
+    );
+    await this.#deleteOldAudit();
+  }
+
+  /** However much is done in the time for which it is kept, the trail does not grow without end. */
+  async #deleteOldAudit(): Promise<void> {
+    const { auditStore, keepAuditMs } = this.#options;
+    const oldest = await auditStore.oldestOf(MOST_AUDIT_ENTRIES);
+    const age = oldest === undefined ? Infinity : Date.now() - oldest.getTime();
+    await deleteExpiredRecords(
+      async (before, limit) => auditStore.deleteExpired(before, limit),
+      Math.min(keepAuditMs, age),
     );
   }
 

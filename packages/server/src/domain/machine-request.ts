@@ -5,6 +5,7 @@ import { type WarmPoolMode } from "@nullspace/proto";
 
 /** What the owner of a new machine asks for. Zero and empty stand for "the default". */
 export interface MachineRequest {
+  readonly projectId: string;
   readonly template: string;
   readonly vcpus: number;
   readonly memoryMb: number;
@@ -90,7 +91,7 @@ export function checkTimeouts(request: TimeoutRequest): void {
 
 /** Tells one request from another under the same idempotency key. */
 export function hashMachineRequest(request: MachineRequest): string {
-  const { idempotencyKey: _, metadata, envs, ...rest } = request;
+  const { projectId: _project, idempotencyKey: _key, metadata, envs, ...rest } = request;
   return hashOf([rest, sortedEntries(metadata), sortedEntries(envs)]);
 }
 

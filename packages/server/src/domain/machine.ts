@@ -26,6 +26,8 @@ export interface Receipt {
 /** A machine's record: what its owner asked for and what became of it. */
 export interface Machine {
   readonly id: string;
+  /** The project it belongs to, for ever. */
+  readonly projectId: string;
   /** The host it was placed on. */
   readonly hostId: string;
   readonly state: MachineState;

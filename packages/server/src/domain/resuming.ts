@@ -186,6 +186,7 @@ function planOf(alias: Machine, timeoutSeconds: number): Plan {
   return {
     machine: {
       id: alias.resumedAs,
+      projectId: alias.projectId,
       hostId: alias.hostId,
       templateName: alias.templateName,
       templateTag: alias.templateTag,

@@ -1,7 +1,7 @@
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { type SignedFamilyName, TOKEN_FAMILIES } from "@nullspace/proto/tokens";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { beforeAll, describe, expect, test } from "vitest";
 import { SIGNED_FAMILIES } from "../testing/signed-families.js";
 import { type Claims, SignedTokens } from "./signed-tokens.js";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { beforeEach, describe, expect, test } from "vitest";
 import { LONGEST_TOKEN_SECONDS } from "@nullspace/proto/tokens";
 import { SIGNED_FAMILIES } from "../testing/signed-families.js";

@@ -106,10 +106,9 @@ export class SigningKeys {
     return this.#keys.find((key) => key.id === id && this.#verifies(key));
   }
 
-  #verifies({ retiredAt }: SigningKey): boolean {
-    return (
-      retiredAt === undefined || this.#now() < retiredAt.getTime() + LONGEST_TOKEN_SECONDS * 1000
-    );
+  #verifies(key: SigningKey): boolean {
+    const until = verifiesUntil(key);
+    return until === undefined || this.#now() < until.getTime();
   }
 
   #keyOf({ id, secret }: SigningKey, family: SignedFamilyName): Uint8Array {
@@ -121,6 +120,11 @@ export class SigningKeys {
     this.#derived.set(name, key);
     return key;
   }
+}
+
+/** Until when what a key signed is good; `undefined` for the key that signs. */
+export function verifiesUntil({ retiredAt }: SigningKey): Date | undefined {
+  return retiredAt && new Date(retiredAt.getTime() + LONGEST_TOKEN_SECONDS * 1000);
 }
 
 function macOf(key: Uint8Array, text: string): string {

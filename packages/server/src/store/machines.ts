@@ -9,6 +9,7 @@ import type {
   Page,
   TimeoutChanges,
 } from "../domain/machine-store.js";
+import type { Admission } from "../domain/project.js";
 import type { Transition } from "../domain/transitions.js";
 import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
@@ -17,11 +18,13 @@ import {
   changedColumns,
   fromRow,
   newRow,
+  ownedKey,
   timeoutColumns,
   toOptionalDate,
   toState,
 } from "./machine-row.js";
 import { toPage } from "./pages.js";
+import { admit } from "./project-usage.js";
 import type { Schema } from "./schema.js";
 import { stepSnapshot } from "./snapshots.js";
 
@@ -33,7 +36,11 @@ export class SqlMachineStore implements MachineStore {
     this.#database = database;
   }
 
-  async insert(machine: NewMachine, note: EventNote): Promise<Machine | undefined> {
+  async insert(
+    machine: NewMachine,
+    note: EventNote,
+    admission?: Admission,
+  ): Promise<Machine | undefined> {
     const labels = Object.entries(machine.metadata).map(([name, value]) => ({
       machine_id: machine.id,
       name,
@@ -42,6 +49,7 @@ export class SqlMachineStore implements MachineStore {
     return this.#database.transaction().execute(async (transaction) => {
       const inserted = await insertRow(transaction, machine);
       if (inserted === undefined) return undefined;
+      if (admission !== undefined) await admit(transaction, machine.projectId, admission);
       if (labels.length > 0) {
         await transaction.insertInto("machine_labels").values(labels).execute();
       }
@@ -59,11 +67,21 @@ export class SqlMachineStore implements MachineStore {
     return row && fromRow(row);
   }
 
-  async findByIdempotencyKey(key: string): Promise<Machine | undefined> {
+  async findIn(projectId: string, id: string): Promise<Machine | undefined> {
     const row = await this.#database
       .selectFrom("machines")
       .selectAll()
-      .where("idempotency_key", "=", key)
+      .where("id", "=", id)
+      .where("project_id", "=", projectId)
+      .executeTakeFirst();
+    return row && fromRow(row);
+  }
+
+  async findByIdempotencyKey(projectId: string, key: string): Promise<Machine | undefined> {
+    const row = await this.#database
+      .selectFrom("machines")
+      .selectAll()
+      .where("idempotency_key", "=", ownedKey(projectId, key))
       .executeTakeFirst();
     return row && fromRow(row);
   }
@@ -123,6 +141,7 @@ export class SqlMachineStore implements MachineStore {
       await appendEvent(transaction, {
         type: "machine timeout set",
         createdAt: at,
+        projectId: row.project_id,
         machineId: id,
         cause: "request",
       });
@@ -135,6 +154,7 @@ export class SqlMachineStore implements MachineStore {
     let select = this.#database
       .selectFrom("machines")
       .selectAll()
+      .where("project_id", "=", query.projectId)
       .where("state", "in", query.states)
       .orderBy("created_at", "desc")
       .orderBy("id", "desc")
@@ -166,6 +186,18 @@ export class SqlMachineStore implements MachineStore {
       .orderBy("id");
     if (hostId !== undefined) select = select.where("host_id", "=", hostId);
     return (await select.execute()).map(fromRow);
+  }
+
+  async listLiveIn(projectId: string): Promise<readonly Machine[]> {
+    const rows = await this.#database
+      .selectFrom("machines")
+      .selectAll()
+      .where("project_id", "=", projectId)
+      .where("state", "in", LIVE_STATES)
+      .orderBy("created_at")
+      .orderBy("id")
+      .execute();
+    return rows.map(fromRow);
   }
 
   async nextDeadline(hostId: string): Promise<Date | undefined> {

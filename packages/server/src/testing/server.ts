@@ -28,7 +28,9 @@ export async function startTestServer(options: Partial<ServerOptions> = {}): Pro
     port: 0,
     databaseUrl: undefined,
     capacity: { maxMachines: 100, maxMemoryMb: 65_536 },
+    projectLimits: {},
     keepEndedMs: 1000,
+    keepAuditMs: 60_000,
     graceMs: 2000,
     log: silentLog,
     openHost: async () => ({
