@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { addAuditCommand } from "./commands/audit.command.js";
 import { addCompletionCommand } from "./commands/completion.command.js";
 import { addCpCommand } from "./commands/cp.command.js";
 import { addEventsCommand } from "./commands/events.command.js";
@@ -9,6 +10,7 @@ import { addKeyCommands } from "./commands/key.command.js";
 import { addLocalCommands } from "./commands/local.command.js";
 import { addMachineCommands } from "./commands/machine.command.js";
 import { addProcessCommands } from "./commands/process.command.js";
+import { addProjectCommands } from "./commands/project.command.js";
 import { addShellCommand } from "./commands/shell.command.js";
 import { addSnapshotCommands } from "./commands/snapshot.command.js";
 import { ExitCode } from "./exit-code.js";
@@ -50,6 +52,8 @@ export function createProgram(): Command {
   addGitCommands(program);
   addProcessCommands(program);
   addKeyCommands(program);
+  addProjectCommands(program);
+  addAuditCommand(program);
   addLocalCommands(program);
   addCompletionCommand(program);
   return program;

@@ -7,10 +7,12 @@ import type { Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
   ErrorReason,
+  AuditService,
   EventService,
   KeyService,
   MACHINE_ID_HEADER,
   MachineService,
+  ProjectService,
   REQUEST_ID_HEADER,
   SnapshotService,
   TransferService,
@@ -19,6 +21,7 @@ import { FileService, GitService, ProcessService, PtyService } from "@nullspace/
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
 import { FakeFiles } from "./fake-files.js";
 import { FakeGit } from "./fake-git.js";
+import { fakeAudit, FakeProjects } from "./fake-accounts.js";
 import { FakeKeys } from "./fake-keys.js";
 import { FakeMachines } from "./fake-machines.js";
 import { FakeProcesses } from "./fake-processes.js";
@@ -46,6 +49,7 @@ export class FakeServer implements AsyncDisposable {
   readonly apiKey = "ns_fake_0123456789abcdef";
   readonly machines = new FakeMachines();
   readonly keys = new FakeKeys();
+  readonly projects = new FakeProjects();
   readonly processes = new FakeProcesses();
   readonly files = new FakeFiles();
   readonly ptys = new FakePtys();
@@ -67,6 +71,8 @@ export class FakeServer implements AsyncDisposable {
         router.service(SnapshotService, this.machines.snapshots);
         router.service(EventService, this.machines.events);
         router.service(KeyService, this.keys);
+        router.service(ProjectService, this.projects);
+        router.service(AuditService, fakeAudit);
         router.service(TransferService, fakeTransfers);
         router.service(ProcessService, this.processes);
         router.service(FileService, this.files);
