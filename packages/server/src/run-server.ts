@@ -1,9 +1,10 @@
 import { resolve } from "node:path";
 import { Fault } from "@nullspace/proto/fault";
 import { redactSecrets } from "@nullspace/proto/tokens";
-import { type DestinationStream, destination, type Logger, pino } from "pino";
+import { type DestinationStream, destination, type Logger } from "pino";
 import type { ProjectLimits } from "./domain/project.js";
 import { QemuHost } from "./host/qemu-host.js";
+import { openLog } from "./log.js";
 import { type Server, startServer } from "./server.js";
 import { GRACE_MS, type LOG_LEVELS } from "./settings.js";
 import { StartError } from "./start-error.js";
@@ -28,7 +29,7 @@ export interface ServerFlags {
 
 /** Runs a server until the process is told to stop, and gives the exit code. */
 export async function runServer(flags: ServerFlags): Promise<number> {
-  const log = openLog(flags.logLevel);
+  const log = openLog(flags.logLevel, standardError());
   const asked = Promise.withResolvers<NodeJS.Signals>();
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, asked.resolve);
   process.on("unhandledRejection", (err) => die(log, err));
@@ -65,12 +66,11 @@ function serverOptions(flags: ServerFlags, log: Logger): Parameters<typeof start
   };
 }
 
-/** Logs go to standard error as JSON, one object a line. Losing their reader is no reason to end. */
-function openLog(level: string): Logger {
+/** Losing their reader is no reason to end. */
+function standardError(): DestinationStream {
   const stream: DestinationStream & NodeJS.EventEmitter = destination({ dest: 2, sync: true });
   stream.on("error", () => undefined);
-  // The one place where lines become text: whatever was logged, no credential leaves by it.
-  return pino({ level, base: null, hooks: { streamWrite: redactSecrets } }, stream);
+  return stream;
 }
 
 function die(log: Logger, err: unknown): never {
