@@ -25,7 +25,7 @@ type Named<Name extends string> = Name extends `${infer Family}_${infer Right}`
 /** A scope as people write it. */
 export type ScopeName = Exclude<Named<keyof typeof Scope>, "unspecified">;
 
-const NAMES: ReadonlyMap<Scope, string> = new Map(
+const NAMES: ReadonlyMap<number, string> = new Map(
   ScopeSchema.values
     .filter(({ number }) => number !== 0)
     .map(({ number, localName }) => [number, localName.toLowerCase().replace("_", ":")]),

@@ -179,6 +179,15 @@ async function relay(
   const broken = () => {
     if (!complete) reject(new Error("the agent's stream ended before its response"));
   };
+  const finish = async () => {
+    try {
+      await noted;
+      response.end();
+      resolve();
+    } catch (error) {
+      reject(error);
+    }
+  };
   noted.catch(reject);
   upstream.on("response", ({ ":status": status, ...headers }) => {
     beginResponse(response, status ?? 502, headersForClient(headers));
@@ -191,10 +200,7 @@ async function relay(
     if (!response.headersSent || upstream.rstCode !== constants.NGHTTP2_NO_ERROR) return broken();
     complete = true;
     // The stream may close before the last bytes have gone out to the client.
-    noted.then(() => {
-      response.end();
-      resolve();
-    }, reject);
+    void finish();
   });
   upstream.on("error", reject);
   upstream.on("close", broken);

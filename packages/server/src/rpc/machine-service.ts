@@ -1,5 +1,6 @@
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  type Machine as MachineMessage,
   MachineSchema,
   type MachineService,
   type MachineServiceCreateRequest,
@@ -50,12 +51,6 @@ export function machineService(
   onDefect: (error: unknown) => void,
 ): ServiceImpl<typeof MachineService> {
   const of = ({ values }: HandlerContext) => machinesOf(callerOf(values));
-  const toMessage = (machines: ProjectMachines, machine: Machine) =>
-    toMachineMessage(machine, machines.lastUsedAt(machine.id));
-  const toConnected = (machines: ProjectMachines, { machine, resumed }: Connected) => ({
-    machine: toMessage(machines, machine),
-    ...(resumed && machine.receipt && { receipt: toReceiptMessage(machine.receipt) }),
-  });
   return {
     async create(request, context) {
       const { signal } = context;
@@ -135,6 +130,17 @@ export function machineService(
       };
       return { machine: toMessage(machines, await machines.setTimeout(id, seconds, timeouts)) };
     },
+  };
+}
+
+function toMessage(machines: ProjectMachines, machine: Machine): MachineMessage {
+  return toMachineMessage(machine, machines.lastUsedAt(machine.id));
+}
+
+function toConnected(machines: ProjectMachines, { machine, resumed }: Connected) {
+  return {
+    machine: toMessage(machines, machine),
+    ...(resumed && machine.receipt && { receipt: toReceiptMessage(machine.receipt) }),
   };
 }
 

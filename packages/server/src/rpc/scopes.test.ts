@@ -71,11 +71,16 @@ describe("scopes", () => {
   );
 });
 
+async function create(
+  { transport }: Account,
+  project: string,
+  scopes: Scope[],
+): Promise<Scope[] | undefined> {
+  const keys = createClient(KeyService, transport);
+  return (await keys.create({ name: "new", project, scopes })).key?.scopes;
+}
+
 describe("a new key", () => {
-  const create = async (maker: Account, project: string, scopes: Scope[]) => {
-    const keys = createClient(KeyService, maker.transport);
-    return (await keys.create({ name: "new", project, scopes })).key?.scopes;
-  };
   const refused: unknown = expect.objectContaining({ code: Code.PermissionDenied });
 
   test("has no scope that its maker has not", async () => {
