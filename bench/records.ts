@@ -47,6 +47,7 @@ export async function insertEndedMachines(
 function newMachine(snapshotId: string): NewMachine {
   return {
     id: newMachineId(),
+    projectId: "default",
     hostId: "bench",
     templateName: "base",
     templateTag: "latest",
