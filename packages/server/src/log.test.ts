@@ -1,6 +1,6 @@
 import { TOKEN_FAMILIES } from "@nullspace/proto/tokens";
 import { expect, test } from "vitest";
-import { openLog } from "./log.js";
+import { openLog, takeConsole } from "./log.js";
 
 test("no credential leaves by the log, however it came there, and each line stays JSON", () => {
   let text = "";
@@ -22,4 +22,20 @@ test("no credential leaves by the log, however it came there, and each line stay
   for (const line of lines) expect(JSON.parse(line)).toHaveProperty("level");
   expect(text).toContain("[redacted]");
   expect(text).not.toContain("xxxx");
+});
+
+test("what a library writes to the console is in the log, without credentials", () => {
+  let text = "";
+  const { error, warn } = console;
+  try {
+    takeConsole(openLog("info", { write: (line) => (text += line) }));
+    globalThis.console["error"](
+      "handler failed",
+      new Error(`no machine ns_abcdefghijkl_${"x".repeat(44)}`),
+    );
+  } finally {
+    Object.assign(console, { error, warn });
+  }
+  expect(JSON.parse(text)).toHaveProperty("msg");
+  expect(text).toContain("handler failed Error: no machine ns_abcdefghijkl_[redacted]");
 });

@@ -1,3 +1,4 @@
+import { format } from "node:util";
 import { redactSecrets } from "@nullspace/proto/tokens";
 import { type DestinationStream, type Logger, pino } from "pino";
 
@@ -7,4 +8,10 @@ import { type DestinationStream, type Logger, pino } from "pino";
  */
 export function openLog(level: string, stream: DestinationStream): Logger {
   return pino({ level, base: null, hooks: { streamWrite: redactSecrets } }, stream);
+}
+
+/** Puts what libraries write to the console into the log, where it is redacted like the rest. */
+export function takeConsole(log: Logger): void {
+  const write = (...parts: unknown[]) => log.warn(format(...parts));
+  Object.assign(console, { error: write, warn: write });
 }

@@ -4,7 +4,7 @@ import { redactSecrets } from "@nullspace/proto/tokens";
 import { type DestinationStream, destination, type Logger } from "pino";
 import type { ProjectLimits } from "./domain/project.js";
 import { QemuHost } from "./host/qemu-host.js";
-import { openLog } from "./log.js";
+import { openLog, takeConsole } from "./log.js";
 import { type Server, startServer } from "./server.js";
 import { GRACE_MS, type LOG_LEVELS } from "./settings.js";
 import { StartError } from "./start-error.js";
@@ -30,6 +30,7 @@ export interface ServerFlags {
 /** Runs a server until the process is told to stop, and gives the exit code. */
 export async function runServer(flags: ServerFlags): Promise<number> {
   const log = openLog(flags.logLevel, standardError());
+  takeConsole(log);
   const asked = Promise.withResolvers<NodeJS.Signals>();
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, asked.resolve);
   process.on("unhandledRejection", (err) => die(log, err));
