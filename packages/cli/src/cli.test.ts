@@ -384,6 +384,13 @@ describe("which server and key", () => {
     await rm(join(home, ".config"), { recursive: true });
   });
 
+  test("login takes a key that may not list machines", async () => {
+    server.onCall = () => {
+      throw new Fault(ErrorReason.SCOPE_MISSING, "no scope machines:read");
+    };
+    expect((await cli.run(["login"], `${server.apiKey}\n`)).code).toBe(0);
+  });
+
   test("the key of this computer's server is found", async () => {
     const serverHome = join(home, "server");
     await mkdir(serverHome);
