@@ -7,15 +7,12 @@ const word = (length: number) => fc.stringMatching(new RegExp(`^[a-z0-9]{${lengt
 
 /** A token of every family in the table, also of those that were added last. */
 const TOKEN = fc.oneof(
-  ...Object.entries(TOKEN_FAMILIES).map(([name, { prefix, kind }]) => {
-    if (name === "api-key") {
+  ...Object.values(TOKEN_FAMILIES).map(({ prefix, kind }) => {
+    if (kind === "random") {
       return fc.tuple(word(12), word(44)).map(([id, secret]) => ({
         token: `${prefix}${id}_${secret}`,
         secret,
       }));
-    }
-    if (kind === "random") {
-      return word(44).map((secret) => ({ token: prefix + secret, secret }));
     }
     return fc.tuple(word(8), word(43), word(30)).map(([id, secret, payload]) => ({
       token: `${prefix}${id}.${secret}.${payload}`,
@@ -59,7 +56,7 @@ describe("redaction", () => {
     for (const text of [
       "",
       "__ns_preview_transport=header",
-      "ns_handle_error and nss_module",
+      "ns_handle_error and nssh_module",
       "machine m0123456789abcdefghi is running",
       '{"signature":true}',
       "The bearer came late",

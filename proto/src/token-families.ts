@@ -15,8 +15,11 @@ export interface TokenFamily {
 
 const DAY_SECONDS = 86_400;
 
+/** An id to find it by, and a secret. */
+const RANDOM_BODY = "[a-z0-9]{12}_[a-z0-9]{8,}";
+
 /** Id of the signing key, signature, claims. */
-const SIGNED_BODY = String.raw`[a-z0-9]{8}\.[A-Za-z0-9_.-]{8,}`;
+const SIGNED_BODY = String.raw`[a-z0-9]{8,}\.[A-Za-z0-9_.-]{8,}`;
 
 /**
  * Every family of credentials, in one place: keys are derived, tokens are hidden in logs and tests
@@ -26,35 +29,35 @@ export const TOKEN_FAMILIES = {
   /** An account's own key. */
   "api-key": {
     prefix: "ns_",
-    body: "[a-z0-9]{12}_[a-z0-9]{8,}",
+    body: RANDOM_BODY,
     kind: "random",
     longestSeconds: 0,
   },
   /** In the query of a preview URL. */
-  preview: { prefix: "nsp_", body: SIGNED_BODY, kind: "signed", longestSeconds: DAY_SECONDS },
+  preview: { prefix: "nspv_", body: SIGNED_BODY, kind: "signed", longestSeconds: DAY_SECONDS },
   /** What a browser keeps after the first visit of a preview. */
   "preview-cookie": {
-    prefix: "nsc_",
+    prefix: "nspc_",
     body: SIGNED_BODY,
     kind: "signed",
     longestSeconds: DAY_SECONDS,
   },
   /** In a header that a reverse proxy sends. */
   "preview-proxy": {
-    prefix: "nsx_",
+    prefix: "nspx_",
     body: SIGNED_BODY,
     kind: "signed",
     longestSeconds: DAY_SECONDS,
   },
   /** Second lock of a machine's ports that are not public. */
-  traffic: { prefix: "nst_", body: "[A-Za-z0-9_-]{16,}", kind: "random", longestSeconds: 0 },
+  traffic: { prefix: "nstr_", body: "[A-Za-z0-9_-]{16,}", kind: "random", longestSeconds: 0 },
   /** In the URL of a desktop's viewer. */
-  viewer: { prefix: "nsv_", body: SIGNED_BODY, kind: "signed", longestSeconds: DAY_SECONDS },
+  viewer: { prefix: "nsvw_", body: SIGNED_BODY, kind: "signed", longestSeconds: DAY_SECONDS },
   /** Lets a client of SSH through to one machine's port 22. */
-  "ssh-relay": { prefix: "nss_", body: SIGNED_BODY, kind: "signed", longestSeconds: DAY_SECONDS },
+  "ssh-relay": { prefix: "nssh_", body: RANDOM_BODY, kind: "random", longestSeconds: DAY_SECONDS },
   /** The signature of a URL for one file. */
   "transfer-url": {
-    prefix: "nsf_",
+    prefix: "nstu_",
     body: SIGNED_BODY,
     kind: "signed",
     longestSeconds: DAY_SECONDS,

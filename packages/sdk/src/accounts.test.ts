@@ -128,9 +128,9 @@ describe("a server that asks for patience", () => {
 });
 
 test("redaction hides credentials of previews and transfers", () => {
-  const token = `nsp_abcdefgh.${"s".repeat(43)}.${"p".repeat(20)}`;
+  const token = `nspv_abcdefgh.${"s".repeat(43)}.${"p".repeat(20)}`;
   const url = `https://8080-m1.localhost/?edge_token=${token}&a=b`;
   expect(redactPreviewUrl(url)).toBe("https://8080-m1.localhost/?edge_token=[redacted]&a=b");
-  expect(redactPreviewToken(token)).toBe("nsp_[redacted]");
+  expect(redactPreviewToken(token)).toBe("nspv_[redacted]");
   expect(redactPreviewToken("anything")).toBe("[redacted]");
 });

@@ -14,6 +14,6 @@ export function redactPreviewUrl(url: string): string {
 
 /** What can be shown of a token: its family. */
 export function redactPreviewToken(token: string): string {
-  const [family = ""] = /^ns[a-z]?_/.exec(token) ?? [];
+  const [family = ""] = /^ns[a-z]{0,2}_/.exec(token) ?? [];
   return family + REDACTED;
 }

@@ -85,7 +85,7 @@ describe("a transfer URL", () => {
       own.expiresAt.getTime(),
     ]);
     const forged = (signature: string) =>
-      outcomeOf(own.url.replace(/signature=.*/, `signature=nsf_${signature}`));
+      outcomeOf(own.url.replace(/signature=.*/, `signature=nstu_${signature}`));
     expect(forged(keys.sign("transfer-url", text))).toBe("ok");
     expect(forged(keys.sign("preview", text))).toBe(REFUSED);
   });

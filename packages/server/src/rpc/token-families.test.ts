@@ -31,10 +31,12 @@ beforeAll(async () => {
   const keys = await SigningKeys.open((await ServerHome.open(server.home)).signingKeys);
   const tokens = new SignedTokens(keys);
   const claims = { machine: machineId, port: "80", path: "/a", method: "GET" };
+  const secret = `abcdefghijkl_${"x".repeat(44)}`;
   good = new Map([
     ...SIGNED_FAMILIES.map((family) => [family, tokens.issue(family, claims, 600).token] as const),
     ["api-key", server.apiKey],
-    ["traffic", `${TOKEN_FAMILIES.traffic.prefix}${"x".repeat(44)}`],
+    ["traffic", `${TOKEN_FAMILIES.traffic.prefix}${secret}`],
+    ["ssh-relay", `${TOKEN_FAMILIES["ssh-relay"].prefix}${secret}`],
     ["transfer-url", signature],
   ]);
 });
