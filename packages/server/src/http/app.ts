@@ -99,11 +99,11 @@ function pathOf(request: EdgeRequest): string {
 /** One line per request when it is over. Neither headers nor the query are in it: both may hold secrets. */
 function logExchange(request: EdgeRequest, response: EdgeResponse, log: Log): void {
   const requestId = requestIdOf(request);
-  // Whatever is done for the request, it is done under the same id.
-  request.headers[REQUEST_ID_HEADER] = requestId;
   response.setHeader(REQUEST_ID_HEADER, requestId);
   const startedAt = performance.now();
   const path = pathOf(request);
+  // Whatever is done for a call, it is done under the same id.
+  if (path.startsWith(RPC_PREFIX)) request.headers[REQUEST_ID_HEADER] = requestId;
   response.once("close", () => {
     const fields = {
       requestId,
