@@ -21,7 +21,7 @@ let owned: Ids;
 const never: Ids = {
   machine: "mzzzzzzzzzzzzzzzzzzz",
   snapshot: "szzzzzzzzzzzzzzzzzzz",
-  key: "zzzzzzzzzzzz",
+  key: "yyyyyyyyyyyy",
   project: "nobody",
 };
 
