@@ -71,6 +71,8 @@ describe("redaction", () => {
 
   test.each([
     "/v1/files/m1/a?path=a&signature=c2VjcmV0LXNlY3JldA",
+    "http://other/?next=https%3A%2F%2Fh%2F%3Fedge_token%3Dc2VjcmV0LXNlY3JldA%26a",
+    "https://8080-m1.localhost/?edge_token=a%2Bc2VjcmV0LXNlY3JldA",
     "https://8080-m1.localhost/?edge_token=c2VjcmV0LXNlY3JldA&a=b",
     "x-nullspace-preview-proxy-token: c2VjcmV0LXNlY3JldA",
     '{"x-nullspace-traffic-access-token":"c2VjcmV0LXNlY3JldA"}',

@@ -16,9 +16,17 @@ const TOKEN = new RegExp(
 /** What an API key begins with before its secret part: enough to find it in a list of keys. */
 const API_KEY_ID = /^ns_[a-z0-9]{12}(?=_)/;
 
-/** Values of queries, cookies and headers that are secret whatever they look like. */
-const SECRET_VALUES =
-  /((?:^|[?&;\s"'])(?:signature|edge_token|x-nullspace-preview-proxy-token|x-nullspace-traffic-access-token)(?:"?\s*[:=]\s*"?|%3D))(?!\[redacted\])[^\s&;"'\\,}]{8,}/gi;
+/** Where a name begins whose value is secret, also in a URL within a URL, and what stands between. */
+const BEFORE_NAME = String.raw`(?:^|[?&;\s"']|%3F|%26)`;
+const BEFORE_VALUE = String.raw`(?:"?\s*[:=]\s*"?|%3D)(?!\[redacted\])`;
+const VALUE = String.raw`(?:[^\s&;#%"'\\,}<>]|%(?!2[36]))`;
+
+/** Values of queries, cookies and headers that are secret whatever they look like; a signature may be another word. */
+const SECRET_VALUES = new RegExp(
+  `(${BEFORE_NAME}(?:edge_token|x-nullspace-preview-proxy-token|x-nullspace-traffic-access-token)${BEFORE_VALUE})${VALUE}+` +
+    `|(${BEFORE_NAME}signature${BEFORE_VALUE})${VALUE}{8,}`,
+  "gi",
+);
 
 const BEARER = /\b(Bearer +)(?!\[redacted\])[^\s"'\\,]{12,}/gi;
 
@@ -34,7 +42,11 @@ const BEARER = /\b(Bearer +)(?!\[redacted\])[^\s"'\\,]{12,}/gi;
 export function redactSecrets(text: string): string {
   return text
     .replace(TOKEN, hideToken)
-    .replace(SECRET_VALUES, `$1${REDACTED}`)
+    .replace(
+      SECRET_VALUES,
+      (_whole, name: string | undefined, signature: string | undefined) =>
+        `${name ?? signature ?? ""}${REDACTED}`,
+    )
     .replace(BEARER, (whole, word: string) =>
       whole.includes(REDACTED) ? whole : `${word}${REDACTED}`,
     );
