@@ -1,0 +1,58 @@
+import { once } from "node:events";
+import { connect, isIP, type Socket } from "node:net";
+import { ErrorReason } from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
+
+/** Where a service that says no address is looked for, in this order. */
+const LOOPBACK = ["127.0.0.1", "::1"] as const;
+
+const MAX_PORT = 65_535;
+
+/**
+ * Connects to a port of this machine.
+ *
+ * @param host An IP address; the loopback addresses when empty.
+ * @throws Fault INVALID_ARGUMENT, PORT_CLOSED, or the reason of the signal.
+ */
+export async function dialPort(port: number, host: string, signal: AbortSignal): Promise<Socket> {
+  if (port < 1 || port > MAX_PORT) {
+    throw new Fault(ErrorReason.INVALID_ARGUMENT, `port is ${port}`, {
+      remedy: `Give a port from 1 to ${MAX_PORT}.`,
+      details: { field: "port" },
+    });
+  }
+  // A name would be looked up, by whom the guest says.
+  if (host !== "" && isIP(host) === 0) {
+    throw new Fault(ErrorReason.INVALID_ARGUMENT, "host is no IP address", {
+      remedy: "Give an IP address of the machine, or none.",
+      details: { field: "host" },
+    });
+  }
+  let refusal: unknown;
+  for (const address of host === "" ? LOOPBACK : [host]) {
+    try {
+      return await connectTo(address, port, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      refusal = error;
+    }
+  }
+  throw new Fault(ErrorReason.PORT_CLOSED, `nothing listens on port ${port} of the machine`, {
+    remedy: "Start a service on this port, or wait until it listens.",
+    details: { port: String(port) },
+    cause: refusal,
+  });
+}
+
+async function connectTo(host: string, port: number, signal: AbortSignal): Promise<Socket> {
+  const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
+  // Told to who reads and writes, which may be nobody at that moment.
+  socket.on("error", () => undefined);
+  try {
+    await once(socket, "connect", { signal });
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
