@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, isIP, type Socket } from "node:net";
+import { setTimeout } from "node:timers/promises";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 
@@ -8,13 +9,22 @@ const LOOPBACK = ["127.0.0.1", "::1"] as const;
 
 const MAX_PORT = 65_535;
 
+/** How often a port is tried that something is to listen on: nothing tells when it does. */
+const RETRY_MS = 50;
+
 /**
  * Connects to a port of this machine.
  *
  * @param host An IP address; the loopback addresses when empty.
+ * @param waitMs How long to wait until something listens, in milliseconds.
  * @throws Fault INVALID_ARGUMENT, PORT_CLOSED, or the reason of the signal.
  */
-export async function dialPort(port: number, host: string, signal: AbortSignal): Promise<Socket> {
+export async function dialPort(
+  port: number,
+  host: string,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<Socket> {
   if (port < 1 || port > MAX_PORT) {
     throw new Fault(ErrorReason.INVALID_ARGUMENT, `port is ${port}`, {
       remedy: `Give a port from 1 to ${MAX_PORT}.`,
@@ -28,20 +38,38 @@ export async function dialPort(port: number, host: string, signal: AbortSignal):
       details: { field: "host" },
     });
   }
+  const deadline = performance.now() + waitMs;
+  for (;;) {
+    const { socket, refusal } = await connectToOneOf(host === "" ? LOOPBACK : [host], port, signal);
+    if (socket !== undefined) return socket;
+    if (performance.now() + RETRY_MS > deadline) throw portClosed(port, refusal);
+    await setTimeout(RETRY_MS, undefined, { signal });
+  }
+}
+
+function portClosed(port: number, cause: unknown): Fault {
+  return new Fault(ErrorReason.PORT_CLOSED, `nothing listens on port ${port} of the machine`, {
+    remedy: "Start a service on this port, or wait until it listens.",
+    details: { port: String(port) },
+    cause,
+  });
+}
+
+async function connectToOneOf(
+  hosts: readonly string[],
+  port: number,
+  signal: AbortSignal,
+): Promise<{ socket?: Socket; refusal?: unknown }> {
   let refusal: unknown;
-  for (const address of host === "" ? LOOPBACK : [host]) {
+  for (const address of hosts) {
     try {
-      return await connectTo(address, port, signal);
+      return { socket: await connectTo(address, port, signal) };
     } catch (error) {
       signal.throwIfAborted();
       refusal = error;
     }
   }
-  throw new Fault(ErrorReason.PORT_CLOSED, `nothing listens on port ${port} of the machine`, {
-    remedy: "Start a service on this port, or wait until it listens.",
-    details: { port: String(port) },
-    cause: refusal,
-  });
+  return { refusal };
 }
 
 async function connectTo(host: string, port: number, signal: AbortSignal): Promise<Socket> {

@@ -44,12 +44,18 @@ async function listen(onConnection: (socket: Socket) => void, address = "127.0.0
 type Message = NonNullable<MessageInitShape<typeof DialRequestSchema>["message"]>;
 
 /** A call of Dial, message by message. */
-function dial(port: number, options: { host?: string; signal?: AbortSignal } = {}) {
+function dial(
+  port: number,
+  options: { host?: string; waitMs?: number; signal?: AbortSignal } = {},
+) {
   const requests = createWritableIterable<MessageInitShape<typeof DialRequestSchema>>();
   const responses = host.port.dial(requests, { ...(options.signal && { signal: options.signal }) });
   const iterator = responses[Symbol.asyncIterator]();
   const send = async (message: Message) => requests.write({ message });
-  void send({ case: "open", value: { port, host: options.host ?? "" } });
+  void send({
+    case: "open",
+    value: { port, host: options.host ?? "", waitMs: options.waitMs ?? 0 },
+  });
   return {
     send,
     close: () => requests.close(),
@@ -111,6 +117,22 @@ describe("dial", () => {
     const port = await listen((socket) => socket.end(), "127.0.0.2");
     expect(text(await dial(port, { host: "127.0.0.2" }).next())).toBe("opened");
     await expect(reasonOf(dial(port).next())).resolves.toBe(ErrorReason.PORT_CLOSED);
+  });
+
+  test("waits until something listens", async () => {
+    const port = await listen(() => undefined);
+    servers.pop()?.close();
+    const call = dial(port, { waitMs: 60_000 });
+    const first = call.next();
+    await expect(reasonOf(dial(port, { waitMs: 60 }).next())).resolves.toBe(
+      ErrorReason.PORT_CLOSED,
+    );
+    const server = createServer((socket) => socket.on("error", () => undefined).end("here"));
+    servers.push(server);
+    server.listen(port, "127.0.0.1");
+    expect(text(await first)).toBe("opened");
+    expect(text(await call.next())).toBe("here");
+    call.close();
   });
 
   test.each([

@@ -1,6 +1,6 @@
-import type { ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { ErrorReason } from "@nullspace/proto";
-import type { PortService } from "@nullspace/proto/agent";
+import type { DialOpen, DialRequest, PortService } from "@nullspace/proto/agent";
 import { Fault } from "@nullspace/proto/fault";
 import { dialPort } from "./dialing.js";
 import { listeningPorts } from "./listening.js";
@@ -10,19 +10,26 @@ import { relay } from "./relay.js";
 export function portService(): ServiceImpl<typeof PortService> {
   return {
     async *dial(requests, { signal }) {
-      const iterator = requests[Symbol.asyncIterator]();
-      const first = await iterator.next();
-      if (first.done === true || first.value.message.case !== "open") {
-        throw new Fault(ErrorReason.INVALID_ARGUMENT, "the first request is not open", {
-          remedy: "Send the port first.",
-        });
+      try {
+        const iterator = requests[Symbol.asyncIterator]();
+        const { port, host, waitMs } = await readOpen(iterator);
+        yield* relay(await dialPort(port, host, waitMs, signal), iterator, signal);
+      } catch (error) {
+        if (!signal.aborted || error instanceof ConnectError) throw error;
+        throw new ConnectError("the caller has gone", Code.Canceled);
       }
-      const { port, host } = first.value.message.value;
-      yield* relay(await dialPort(port, host, signal), iterator, signal);
     },
 
     async list() {
       return { ports: await listeningPorts() };
     },
   };
+}
+
+async function readOpen(requests: AsyncIterator<DialRequest>): Promise<DialOpen> {
+  const first = await requests.next();
+  if (first.done !== true && first.value.message.case === "open") return first.value.message.value;
+  throw new Fault(ErrorReason.INVALID_ARGUMENT, "the first request is not open", {
+    remedy: "Send the port first.",
+  });
 }

@@ -25,6 +25,8 @@ export interface TunnelTarget {
   readonly port: number;
   /** An IP address of the machine; its loopback addresses when not given. */
   readonly host?: string;
+  /** How long to wait until something listens, in milliseconds; not at all when not given. */
+  readonly waitMs?: number;
 }
 
 /**
@@ -85,6 +87,7 @@ class PortTunnel extends Duplex {
   );
   /** The port has ended its half. */
   #hasEnd = false;
+  #idle: NodeJS.Timeout | undefined;
 
   constructor(call: ClientHttp2Stream, target: TunnelTarget) {
     super({ allowHalfOpen: true });
@@ -100,8 +103,35 @@ class PortTunnel extends Duplex {
       // What was received may still wait to be read.
       if (!this.#hasEnd || !this.writableFinished) this.destroy(broken());
     });
-    const { port, host = "" } = target;
-    call.write(encode({ case: "open", value: { port, host } }));
+    const { port, host = "", waitMs = 0 } = target;
+    call.write(encode({ case: "open", value: { port, host, waitMs } }));
+  }
+
+  /** As of a socket: emits "timeout" when nothing has moved for so long; 0 for never. */
+  setTimeout(milliseconds: number): this {
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
+    if (milliseconds > 0) {
+      this.#idle = setTimeout(() => this.emit("timeout"), milliseconds).unref();
+    }
+    return this;
+  }
+
+  /** As of a socket, for an `http.Agent`: the channel is no network, and never keeps the process. */
+  setKeepAlive(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
   }
 
   override _read(): void {
@@ -124,6 +154,7 @@ class PortTunnel extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    clearTimeout(this.#idle);
     const isOver = error === null && this.readableEnded && this.writableFinished;
     if (isOver) {
       // The agent may still be passing on what was written: a reset would stop it.
@@ -134,6 +165,7 @@ class PortTunnel extends Duplex {
   }
 
   #send(bytes: Buffer, callback: (error?: Error | null) => void): void {
+    this.#idle?.refresh();
     let rest = bytes;
     while (rest.length > MOST_WRITE_BYTES) {
       this.#call.write(encode({ case: "data", value: rest.subarray(0, MOST_WRITE_BYTES) }));
@@ -145,6 +177,7 @@ class PortTunnel extends Duplex {
 
   #take(piece: Buffer): void {
     if (this.destroyed) return;
+    this.#idle?.refresh();
     try {
       this.#envelopes.push(piece);
     } catch (error) {
