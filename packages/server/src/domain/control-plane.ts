@@ -18,6 +18,9 @@ import type { Machine } from "./machine.js";
 import { Machines } from "./machines.js";
 import type { MachineStore } from "./machine-store.js";
 import { Maker } from "./maker.js";
+import type { PreviewStore } from "./preview-grant.js";
+import { Previews } from "./previews.js";
+import type { PreviewTokens } from "./preview-tokens.js";
 import { Pausing } from "./pausing.js";
 import { Reconciler } from "./reconciler.js";
 import { Resuming } from "./resuming.js";
@@ -43,6 +46,8 @@ export interface ControlPlaneOptions {
   readonly snapshotStore: SnapshotStore;
   readonly eventStore: EventStore;
   readonly keyStore: KeyStore;
+  readonly previewStore: PreviewStore;
+  readonly previewTokens: PreviewTokens;
   readonly capacity: CapacityLimits;
   /** How long the record of an ended machine is kept, in milliseconds. */
   readonly keepEndedMs: number;
@@ -57,6 +62,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly snapshots: Snapshots;
   readonly events: Events;
   readonly keys: Keys;
+  readonly previews: Previews;
   /** Wants to know of every call and stream that reaches a machine. */
   readonly activity = new Activity();
   readonly #options: ControlPlaneOptions;
@@ -125,6 +131,13 @@ export class ControlPlane implements AsyncDisposable {
     this.snapshots = new Snapshots(ofSnapshots);
     this.events = events;
     this.keys = new Keys(options.keyStore);
+    this.previews = new Previews({
+      hostId,
+      store: options.previewStore,
+      machineStore: store,
+      tokens: options.previewTokens,
+      log,
+    });
     this.#parts = [
       watchdog,
       forking,
@@ -137,6 +150,7 @@ export class ControlPlane implements AsyncDisposable {
       idle,
       ending,
       removal,
+      this.previews,
     ];
   }
 
@@ -185,7 +199,7 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   async #deleteExpired(): Promise<void> {
-    const { machineStore, eventStore, keepEndedMs, log } = this.#options;
+    const { machineStore, eventStore, previewStore, keepEndedMs, log } = this.#options;
     const records = await deleteExpiredRecords(
       async (before, limit) => machineStore.deleteEnded(before, limit),
       keepEndedMs,
@@ -193,6 +207,10 @@ export class ControlPlane implements AsyncDisposable {
     if (records > 0) log.info({ records }, "deleted the records of machines that ended long ago");
     await deleteExpiredRecords(
       async (before, limit) => eventStore.deleteExpired(before, limit),
+      keepEndedMs,
+    );
+    await deleteExpiredRecords(
+      async (before, limit) => previewStore.deleteExpired(before, limit),
       keepEndedMs,
     );
   }

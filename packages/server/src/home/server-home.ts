@@ -6,7 +6,7 @@ import { randomAlphanumeric } from "../domain/random.js";
 import { StartError } from "../start-error.js";
 import { readOptionalFile, writePrivateFile } from "./files.js";
 
-const TRANSFER_KEY_BYTES = 32;
+const KEY_BYTES = 32;
 
 /** `$NULLSPACE_HOME`: what of it the control plane uses. */
 export class ServerHome {
@@ -61,10 +61,19 @@ export class ServerHome {
 
   /** The secret that transfer URLs are signed with; made at the first start. */
   async transferKey(): Promise<Buffer> {
-    const path = join(this.path, "transfer-key");
+    return this.#key("transfer-key");
+  }
+
+  /** The secret that tokens of previews are signed with; made at the first start. */
+  async previewKey(): Promise<Buffer> {
+    return this.#key("preview-key");
+  }
+
+  async #key(name: string): Promise<Buffer> {
+    const path = join(this.path, name);
     const found = Buffer.from((await readOptionalFile(path)) ?? "", "base64url");
-    if (found.length === TRANSFER_KEY_BYTES) return found;
-    const made = randomBytes(TRANSFER_KEY_BYTES);
+    if (found.length === KEY_BYTES) return found;
+    const made = randomBytes(KEY_BYTES);
     await writePrivateFile(path, `${made.toString("base64url")}\n`);
     return made;
   }

@@ -41,11 +41,13 @@ const ALL_BUT_KILLED: readonly MachineState[] = [
  *
  * @param stopping Aborted when the server begins to stop: ends watches, which would never end by themselves.
  * @param onDefect Told of errors of a fork's children that nobody foresaw.
+ * @param trafficTokenOf A new machine's traffic access token; empty when it needs none.
  */
 export function machineService(
   machines: Machines,
   stopping: AbortSignal,
   onDefect: (error: unknown) => void,
+  trafficTokenOf: (machine: Machine) => string,
 ): ServiceImpl<typeof MachineService> {
   const toMessage = (machine: Machine) =>
     toMachineMessage(machine, machines.lastUsedAt(machine.id));
@@ -59,6 +61,7 @@ export function machineService(
       return {
         machine: toMessage(machine),
         ...(machine.receipt && { receipt: toReceiptMessage(machine.receipt) }),
+        trafficAccessToken: trafficTokenOf(machine),
       };
     },
 
@@ -132,7 +135,7 @@ function toForkRequest(request: MachineServiceForkRequest): ForkRequest {
 function toMachineRequest(request: MachineServiceCreateRequest): MachineRequest {
   const { template, vcpus, memoryMb, diskMb, timeoutSeconds, onTimeout } = request;
   const { metadata, envs, cwd, idempotencyKey, snapshotId } = request;
-  const { autoResume, idleSeconds, deletePausedAfterSeconds, warmPool } = request;
+  const { autoResume, idleSeconds, deletePausedAfterSeconds, warmPool, previews } = request;
   return {
     template,
     vcpus,
@@ -146,6 +149,10 @@ function toMachineRequest(request: MachineServiceCreateRequest): MachineRequest 
     idempotencyKey,
     snapshotId,
     autoResume,
+    previews: {
+      allowPublicTraffic: previews?.allowPublicTraffic ?? true,
+      maskRequestHost: previews?.maskRequestHost ?? "",
+    },
     idleSeconds,
     deletePausedAfterSeconds,
     warmPool: warmPool === WarmPoolMode.UNSPECIFIED ? WarmPoolMode.PREFER : warmPool,

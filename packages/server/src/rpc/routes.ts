@@ -3,15 +3,21 @@ import {
   EventService,
   KeyService,
   MachineService,
+  PreviewService,
   SnapshotService,
   TransferService,
 } from "@nullspace/proto";
 import { faultInterceptor, mapError } from "@nullspace/proto/fault";
 import type { ControlPlane } from "../domain/control-plane.js";
+import type { Machine } from "../domain/machine.js";
+import type { PreviewSite } from "../domain/preview-address.js";
+import type { PreviewProbe } from "../domain/preview-probe.js";
+import type { PreviewTokens } from "../domain/preview-tokens.js";
 import type { TransferUrls } from "../domain/transfer-urls.js";
 import { eventService } from "./event-service.js";
 import { keyService } from "./key-service.js";
 import { machineService } from "./machine-service.js";
+import { previewService } from "./preview-service.js";
 import { snapshotService } from "./snapshot-service.js";
 import { transferService } from "./transfer-service.js";
 
@@ -22,6 +28,9 @@ const MAX_REQUEST_BYTES = 1 << 20;
 export interface ApiOptions {
   readonly controlPlane: ControlPlane;
   readonly transferUrls: TransferUrls;
+  readonly previewTokens: PreviewTokens;
+  readonly previewSite: PreviewSite;
+  readonly previewProbe: PreviewProbe;
   /** Aborted with a Fault when the server begins to stop. */
   readonly stopping: AbortSignal;
   /** Told of errors that nobody foresaw. */
@@ -32,6 +41,9 @@ export interface ApiOptions {
 export function apiOptions({
   controlPlane,
   transferUrls,
+  previewTokens,
+  previewSite,
+  previewProbe,
   stopping,
   onDefect,
 }: ApiOptions): ConnectRouterOptions & { routes: (router: ConnectRouter) => void } {
@@ -47,7 +59,22 @@ export function apiOptions({
       }
     },
     routes(router) {
-      router.service(MachineService, machineService(controlPlane.machines, stopping, onDefect));
+      const trafficTokenOf = ({ previews: { allowPublicTraffic, trafficId } }: Machine) =>
+        allowPublicTraffic ? "" : previewTokens.signTraffic(trafficId);
+      router.service(
+        MachineService,
+        machineService(controlPlane.machines, stopping, onDefect, trafficTokenOf),
+      );
+      router.service(
+        PreviewService,
+        previewService({
+          machines: controlPlane.machines,
+          previews: controlPlane.previews,
+          tokens: previewTokens,
+          site: previewSite,
+          probe: previewProbe,
+        }),
+      );
       router.service(SnapshotService, snapshotService(controlPlane.snapshots));
       router.service(EventService, eventService(controlPlane.events, stopping));
       router.service(KeyService, keyService(controlPlane.keys));

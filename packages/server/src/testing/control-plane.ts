@@ -8,10 +8,12 @@ import type { Log } from "../domain/log.js";
 import type { Machine } from "../domain/machine.js";
 import type { MachineRequest } from "../domain/machine-request.js";
 import type { Machines } from "../domain/machines.js";
+import { PreviewTokens } from "../domain/preview-tokens.js";
 import type { Database } from "../store/database.js";
 import { SqlEventStore } from "../store/events.js";
 import { SqlKeyStore } from "../store/keys.js";
 import { SqlMachineStore } from "../store/machines.js";
+import { SqlPreviewStore } from "../store/previews.js";
 import { SqlSnapshotStore } from "../store/snapshots.js";
 import type { FakeHost } from "./fake-host.js";
 import { HOST_ID } from "./machines.js";
@@ -43,6 +45,8 @@ export function testControlPlane(options: TestControlPlaneOptions): ControlPlane
     snapshotStore: mortal(new SqlSnapshotStore(database), life),
     eventStore: mortal(new SqlEventStore(database), life),
     keyStore: new SqlKeyStore(database),
+    previewStore: new SqlPreviewStore(database),
+    previewTokens: new PreviewTokens(Buffer.alloc(32, "preview tests")),
     capacity: { maxMachines: 100, maxMemoryMb: 65_536 },
     keepEndedMs: 1000,
     eagerTemplate: "base",
@@ -79,6 +83,7 @@ export function machineRequest(fields: Partial<MachineRequest> = {}): MachineReq
     idempotencyKey: "",
     snapshotId: "",
     autoResume: false,
+    previews: { allowPublicTraffic: true, maskRequestHost: "" },
     idleSeconds: 0,
     deletePausedAfterSeconds: 0,
     warmPool: WarmPoolMode.UNSPECIFIED,

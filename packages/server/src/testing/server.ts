@@ -30,6 +30,8 @@ export async function startTestServer(options: Partial<ServerOptions> = {}): Pro
     capacity: { maxMachines: 100, maxMemoryMb: 65_536 },
     keepEndedMs: 1000,
     graceMs: 2000,
+    previewDomain: "localhost",
+    certificate: undefined,
     log: silentLog,
     openHost: async () => ({
       service: fakeHost.service,
