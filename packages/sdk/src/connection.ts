@@ -5,6 +5,7 @@ import {
   KeyService,
   MACHINE_ID_HEADER,
   MachineService,
+  PreviewService,
   SnapshotService,
   TransferService,
 } from "@nullspace/proto";
@@ -41,6 +42,7 @@ export class Connection {
   readonly url: string;
   readonly machines: Client<typeof MachineService>;
   readonly snapshots: Client<typeof SnapshotService>;
+  readonly previews: Client<typeof PreviewService>;
   readonly events: Client<typeof EventService>;
   readonly keys: Client<typeof KeyService>;
   readonly transfers: Client<typeof TransferService>;
@@ -65,6 +67,7 @@ export class Connection {
     const { transport } = closable;
     this.machines = createClient(MachineService, transport);
     this.snapshots = createClient(SnapshotService, transport);
+    this.previews = createClient(PreviewService, transport);
     this.events = createClient(EventService, transport);
     this.keys = createClient(KeyService, transport);
     this.transfers = createClient(TransferService, transport);

@@ -66,6 +66,7 @@ export type {
   CreateOptions,
   GetInfoOptions,
   ListOptions,
+  NetworkOptions,
   RunOnceOptions,
   SetTimeoutOptions,
 } from "./machine-options.js";
@@ -80,6 +81,21 @@ export {
   type SnapshotKind,
   type Snapshots,
 } from "./snapshots.js";
+export type {
+  ListPreviewsOptions,
+  PreviewGrant,
+  PreviewHostInfo,
+  PreviewProxyOptions,
+  PreviewProxyTarget,
+  PreviewReadiness,
+  PreviewTransport,
+  PreviewUrl,
+  SignedPreviewOptions,
+  SignedPreviewUrl,
+  WaitForPreviewOptions,
+} from "./previews/options.js";
+export type { Previews } from "./previews/previews.js";
+export { redactPreviewToken, redactPreviewUrl } from "./previews/redact.js";
 export type {
   ConnectPtyOptions,
   CreatePtyOptions,

@@ -11,6 +11,7 @@ import {
   KeyService,
   MACHINE_ID_HEADER,
   MachineService,
+  PreviewService,
   REQUEST_ID_HEADER,
   SnapshotService,
   TransferService,
@@ -21,6 +22,7 @@ import { FakeFiles } from "./fake-files.js";
 import { FakeGit } from "./fake-git.js";
 import { FakeKeys } from "./fake-keys.js";
 import { FakeMachines } from "./fake-machines.js";
+import { FakePreviews } from "./fake-previews.js";
 import { FakeProcesses } from "./fake-processes.js";
 import { FakePtys } from "./fake-ptys.js";
 import { fakeTransfers } from "./fake-transfers.js";
@@ -46,6 +48,7 @@ export class FakeServer implements AsyncDisposable {
   readonly apiKey = "ns_fake_0123456789abcdef";
   readonly machines = new FakeMachines();
   readonly keys = new FakeKeys();
+  readonly previews = new FakePreviews();
   readonly processes = new FakeProcesses();
   readonly files = new FakeFiles();
   readonly ptys = new FakePtys();
@@ -67,6 +70,7 @@ export class FakeServer implements AsyncDisposable {
         router.service(SnapshotService, this.machines.snapshots);
         router.service(EventService, this.machines.events);
         router.service(KeyService, this.keys);
+        router.service(PreviewService, this.previews);
         router.service(TransferService, fakeTransfers);
         router.service(ProcessService, this.processes);
         router.service(FileService, this.files);
