@@ -75,4 +75,4 @@ server.on("upgrade", (request, socket) => {
   });
 });
 
-server.listen(3000, "127.0.0.1", () => console.log("listening"));
+server.listen(Number(process.argv[2] ?? 3000), "127.0.0.1", () => console.log("listening"));
