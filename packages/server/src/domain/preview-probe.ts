@@ -12,7 +12,7 @@ export interface ProbeTarget {
   readonly path: string;
   /** Of that request. */
   readonly host: string;
-  /** How long to wait until something listens, in milliseconds. */
+  /** How long to wait until something listens, and answers, in milliseconds. */
   readonly waitMs: number;
 }
 
@@ -25,7 +25,10 @@ export interface ListeningProcess {
 
 /** Looks at services in machines, as previews would reach them. */
 export interface PreviewProbe {
-  /** @throws Fault PORT_CLOSED, PREVIEW_BAD_ANSWER, AGENT_UNREACHABLE, or the reason of the signal. */
+  /**
+   * @throws Fault PORT_CLOSED, PORT_CONNECTION_LOST, PREVIEW_BAD_ANSWER, PREVIEW_SERVICE_NOT_READY when it
+   * does not answer, AGENT_UNREACHABLE, or the reason of the signal.
+   */
   look(target: ProbeTarget, signal: AbortSignal): Promise<ProbeOutcome>;
   /** What listens in a machine. @throws Fault AGENT_UNREACHABLE, or the reason of the signal. */
   listening(machineId: string, signal: AbortSignal): Promise<readonly ListeningProcess[]>;

@@ -10,6 +10,8 @@ import { checkPreviewPort } from "./previews.js";
 const TIMEOUT_MS = { max: 300_000, default: 30_000 } as const;
 /** Between two requests to a service that listens but does not answer well yet: nothing tells when it will. */
 const AGAIN_MS = 200;
+/** How long the machine's agent may take, after that time, to say that nothing has happened in it. */
+const GRACE_MS = 5000;
 
 /** Which service somebody waits for. */
 export interface WaitRequest {
@@ -62,7 +64,7 @@ export async function waitForService(
   const timeoutMs = request.timeoutMs || TIMEOUT_MS.default;
   const startedAt = performance.now();
   const elapsed = () => performance.now() - startedAt;
-  const late = AbortSignal.timeout(timeoutMs);
+  const late = AbortSignal.timeout(timeoutMs + GRACE_MS);
   const over = AbortSignal.any([signal, late]);
   let routeReady = false;
   let status = 0;
@@ -107,6 +109,7 @@ const OF_SERVICES: ReadonlySet<ErrorReason> = new Set([
   ErrorReason.PORT_CLOSED,
   ErrorReason.PORT_CONNECTION_LOST,
   ErrorReason.PREVIEW_BAD_ANSWER,
+  ErrorReason.PREVIEW_SERVICE_NOT_READY,
 ]);
 
 /** Says what listens instead, which is often the answer. */

@@ -29,7 +29,14 @@ beforeAll(async () => {
     "openssl",
     [
       ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
-      ...["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:*.preview.example"],
+      ...[
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:*.preview.example",
+      ],
       ...["-keyout", files.tlsKey, "-out", files.tlsCert],
     ],
     { stdio: "ignore" },

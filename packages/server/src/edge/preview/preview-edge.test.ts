@@ -649,9 +649,16 @@ describe("machines", () => {
 
   test("tell whether their services are ready, and what listens instead", async () => {
     const service = createServer((request, response) => {
-      response.writeHead(request.url === "/bad" ? 500 : 404).end();
+      if (request.url !== "/silent") response.writeHead(request.url === "/bad" ? 500 : 404).end();
     });
     const port = await listen(service);
+    expect(await previews.wait({ machineId, port, path: "/silent", timeoutMs: 100 })).toMatchObject(
+      {
+        routeReady: true,
+        serviceReady: false,
+        code: "PREVIEW_SERVICE_NOT_READY",
+      },
+    );
     expect(await previews.wait({ machineId, port })).toMatchObject({
       routeReady: true,
       serviceReady: true,

@@ -2,10 +2,15 @@ import { once } from "node:events";
 import { type ClientRequestArgs, type IncomingMessage, request as requestHttp } from "node:http";
 import type { ClientHttp2Session } from "node:http2";
 import { createClient } from "@connectrpc/connect";
+import { ErrorReason } from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
 import { PortService } from "@nullspace/proto/agent";
 import { agentTransport } from "../agent-transport.js";
 import { openTunnel } from "../tunnel/port-tunnel.js";
 import { serviceFailure } from "./relay-request.js";
+
+/** For an answer to a request that is sent as time runs out, in milliseconds. */
+const LEAST_ANSWER_MS = 50;
 
 /** What to look at. */
 export interface Look {
@@ -29,15 +34,19 @@ export class Probe {
 
   async look(target: Look, signal: AbortSignal): Promise<{ status: number }> {
     const { machineId, port, path, host, waitMs } = target;
+    const deadline = performance.now() + waitMs;
     const session = await this.#connectAgent(machineId, signal);
     const tunnel = await openTunnel(session, { port, waitMs }, signal);
+    const silent = AbortSignal.timeout(
+      Math.max(LEAST_ANSWER_MS, Math.ceil(deadline - performance.now())),
+    );
     try {
       if (path === "") return { status: 0 };
       const options: ClientRequestArgs = {
         createConnection: () => tunnel,
         path,
         headers: { host, connection: "close", accept: "*/*" },
-        signal,
+        signal: AbortSignal.any([signal, silent]),
       };
       const sent = requestHttp(options).end();
       const [answer] = (await once(sent, "response")) as [IncomingMessage];
@@ -47,7 +56,11 @@ export class Probe {
       return { status: answer.statusCode ?? 0 };
     } catch (error) {
       signal.throwIfAborted();
-      throw serviceFailure(error);
+      if (!silent.aborted) throw serviceFailure(error);
+      throw new Fault(ErrorReason.PREVIEW_SERVICE_NOT_READY, "the service does not answer", {
+        remedy: "Look at the log of the program that listens there.",
+        cause: error,
+      });
     } finally {
       tunnel.destroy();
     }
