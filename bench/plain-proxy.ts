@@ -40,10 +40,13 @@ class GuestAgent extends Agent {
     _options: unknown,
     callback?: (error: Error | null, stream: Duplex) => void,
   ): undefined {
-    void openTunnel(session, target, ended.signal).then((tunnel) => {
-      tunnel.once("end", () => tunnel.end());
-      callback?.(null, tunnel);
-    });
+    void this.#connect(callback);
+  }
+
+  async #connect(callback?: (error: Error | null, stream: Duplex) => void): Promise<void> {
+    const tunnel = await openTunnel(session, target, ended.signal);
+    tunnel.once("end", () => tunnel.end());
+    callback?.(null, tunnel);
   }
 }
 const agent = new GuestAgent({ keepAlive: true, timeout: 4000, maxFreeSockets: 32 });

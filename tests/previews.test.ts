@@ -23,7 +23,7 @@ import { startServer, type TestServer } from "./support/server.js";
 
 /** The agent's own, which is in every machine. */
 const NODE = "/opt/nullspace/bin/node";
-const SERVICES = new URL("support/guest/services.mjs", import.meta.url);
+const SERVICES = new URL("support/guest/services.ts", import.meta.url);
 const WEB = new URL("../packages/web/package.json", import.meta.url).pathname;
 const MIB = 1 << 20;
 
@@ -39,8 +39,8 @@ beforeAll(async () => {
     onTimeout: "pause",
     autoResume: true,
   });
-  await machine.files.write("services.mjs", await readFile(SERVICES));
-  await machine.commands.run(`${NODE} services.mjs`, { background: true });
+  await machine.files.write("services.ts", await readFile(SERVICES));
+  await machine.commands.run(`${NODE} services.ts`, { background: true });
   const { ready, message } = await machine.waitForPreview(3000, { path: "/seen" });
   if (!ready) throw new Error(message);
   browser = await starting;
@@ -132,8 +132,8 @@ test("a chat works in a browser, until its grant is revoked", async () => {
   const path = new URL(url);
   path.pathname = "/events";
   const events = await answerTo(beginRequest(server.url, path.href).end());
-  const [first]: unknown[] = await once(events, "data");
-  expect(String(first)).toBe("data: 0\n\n");
+  const first: unknown[] = await once(events, "data");
+  expect(String(first[0])).toBe("data: 0\n\n");
   const broken = new Promise((resolve) => events.on("error", resolve).resume());
   const closed = once(socket.resume(), "close");
   await machine.revokePreviewUrl(grant.id);

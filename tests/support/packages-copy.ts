@@ -30,7 +30,10 @@ async function copyInto(
   });
   const manifest = join(source, "package.json");
   const needed = parseJson(await readFile(manifest, "utf8"));
-  const names = (field: string) => Object.keys(Object(Reflect.get(Object(needed), field)));
+  const names = (field: string) => {
+    const versions: unknown = Reflect.get(Object(needed), field);
+    return typeof versions === "object" && versions !== null ? Object.keys(versions) : [];
+  };
   const native = names("optionalDependencies").filter((one) => one.endsWith("linux-x64-gnu"));
   for (const one of [...names("dependencies"), ...native]) {
     await copyInto(one, manifest, modules, copied);

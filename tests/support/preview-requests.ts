@@ -71,7 +71,7 @@ export function frame(said: string): Buffer {
 /** Waits for a text that a service sends. */
 export async function heard(socket: Duplex, said: string): Promise<void> {
   for (let all = ""; !all.includes(said);) {
-    const [data]: unknown[] = await once(socket, "data");
-    all += String(data);
+    const data: unknown[] = await once(socket, "data");
+    all += String(data[0]);
   }
 }

@@ -1,4 +1,5 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
+import { basename } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ListeningPortSchema } from "@nullspace/proto/agent";
 import { parseSocketTable } from "./socket-table.js";
@@ -38,8 +39,9 @@ async function socketsOf(pid: string): Promise<string[]> {
   return links.flatMap((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1] ?? []);
 }
 
+/** Of the program, not of a thread: what a runtime calls its first thread tells nobody anything. */
 async function nameOf(pid: string): Promise<string> {
-  return (await orGone(readFile(`/proc/${pid}/comm`, "utf8"), "")).trim();
+  return basename(await orGone(readlink(`/proc/${pid}/exe`), ""));
 }
 
 /** A kernel without IPv6 has no table of it. */

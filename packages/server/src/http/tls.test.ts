@@ -25,22 +25,11 @@ let server: AgentServer;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "server-tls-"));
   files = { tlsCert: join(folder, "cert.pem"), tlsKey: join(folder, "key.pem") };
-  execFileSync(
-    "openssl",
-    [
-      ...["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
-      ...[
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:*.preview.example",
-      ],
-      ...["-keyout", files.tlsKey, "-out", files.tlsCert],
-    ],
-    { stdio: "ignore" },
-  );
+  const request =
+    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 " +
+    "-subj /CN=preview.example -addext subjectAltName=DNS:*.preview.example";
+  const where = ["-keyout", files.tlsKey, "-out", files.tlsCert];
+  execFileSync("openssl", [...request.split(" "), ...where], { stdio: "ignore" });
   const read = await readCertificate(files);
   if (read === undefined) throw new Error("no certificate");
   certificate = read;

@@ -477,6 +477,7 @@ describe("WebSockets", () => {
     socket?.resume();
     for (const inside of service.open) inside.destroy();
     await closed;
+    expect(socket?.destroyed).toBe(true);
   });
 
   test("are refused by the service as it likes", async () => {

@@ -1,6 +1,7 @@
 // Runs inside a machine: the services that tests of previews look at.
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
+import type { Duplex } from "node:stream";
 
 const PAGE = `<!doctype html>
 <title>chat</title>
@@ -21,7 +22,7 @@ const PAGE = `<!doctype html>
 </script>`;
 
 const server = createServer((request, response) => {
-  const { pathname } = new URL(request.url, "http://guest");
+  const { pathname } = new URL(request.url ?? "/", "http://guest");
   switch (pathname) {
     case "/":
       response.setHeader("content-type", "text/html");
@@ -47,7 +48,7 @@ const server = createServer((request, response) => {
 });
 
 /** Rooms of one: what is said is heard by all who are there. */
-const sockets = new Set();
+const sockets = new Set<Duplex>();
 
 server.on("upgrade", (request, socket) => {
   const accept = createHash("sha1")
@@ -60,19 +61,20 @@ server.on("upgrade", (request, socket) => {
   socket.on("error", () => undefined);
   socket.on("close", () => sockets.delete(socket));
   let kept = Buffer.alloc(0);
-  socket.on("data", (data) => {
+  socket.on("data", (data: Buffer) => {
     kept = Buffer.concat([kept, data]);
     // Short masked frames are all that these tests send.
-    while (kept.length >= 6 && kept.length >= 6 + (kept[1] & 0x7f)) {
-      const length = kept[1] & 0x7f;
+    while (kept.length >= 6) {
+      const length = kept.readUInt8(1) & 0x7f;
+      if (kept.length < 6 + length) break;
       const mask = kept.subarray(2, 6);
-      const text = kept.subarray(6, 6 + length).map((byte, index) => byte ^ mask[index % 4]);
-      const opcode = kept[0] & 0xf;
+      const text = kept.subarray(6, 6 + length).map((byte, at) => byte ^ (mask[at % 4] ?? 0));
+      const isClose = (kept.readUInt8(0) & 0xf) === 8;
       kept = kept.subarray(6 + length);
-      if (opcode === 8) socket.end(Buffer.from([0x88, 0]));
+      if (isClose) socket.end(Buffer.from([0x88, 0]));
       else for (const one of sockets) one.write(Buffer.concat([Buffer.from([0x81, length]), text]));
     }
   });
 });
 
-server.listen(Number(process.argv[2] ?? 3000), "127.0.0.1", () => console.log("listening"));
+server.listen(Number(process.argv[2] ?? 3000), "127.0.0.1");
