@@ -20,7 +20,7 @@ const KEPT_FROM_GUEST = new Set([
 const FORWARDED = ["x-forwarded-host", "x-forwarded-proto", "x-forwarded-for"] as const;
 
 /** What of a response is not for clients: of one connection, or about more than this host. */
-const KEPT_FROM_CLIENT = new Set([...HOP_BY_HOP, "alt-svc", "set-cookie"]);
+const KEPT_FROM_CLIENT = new Set([...HOP_BY_HOP, "alt-svc", "clear-site-data", "set-cookie"]);
 
 /** What services are told of the way a request came. */
 export interface Arrival {

@@ -247,6 +247,22 @@ describe("requests", () => {
     expect((await ask(httpUrl, { method: "HEAD" })).status).toBe(201);
   });
 
+  test.each(["GET", "DELETE", "OPTIONS"])("hide no other one in a body of %s", async (method) => {
+    const seen: string[] = [];
+    const { port } = await serve((request, response) => {
+      void text(request).then((body) => {
+        seen.push(`${request.method} ${request.url} ${body}`);
+        response.end("in");
+      });
+    });
+    const { httpUrl } = await previews.create({ machineId, port });
+    const body = "GET /hidden HTTP/1.1\r\nhost: a\r\n\r\n";
+    const headers = { "transfer-encoding": "chunked" };
+    expect((await ask(httpUrl, { method, body, headers })).body).toBe("in");
+    expect((await ask(httpUrl)).body).toBe("in");
+    expect(seen).toStrictEqual([`${method} / ${body}`, "GET / "]);
+  });
+
   test("come by HTTP/2 as well", async () => {
     const { port } = await serve((request, response) => {
       response.setHeader("set-cookie", ["a=1", "b=2"]);

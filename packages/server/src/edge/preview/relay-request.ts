@@ -88,7 +88,8 @@ async function ask(
   mayRepeat: boolean,
 ): Promise<IncomingMessage> {
   signal.throwIfAborted();
-  const sent = requestGuest(guest);
+  const body = hasBody(request);
+  const sent = requestGuest(body ? framed(guest) : guest);
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   sent.on("response", resolve);
   sent.on("error", reject);
@@ -98,7 +99,6 @@ async function ask(
   });
   const stop = () => sent.destroy();
   signal.addEventListener("abort", stop);
-  const body = hasBody(request);
   if (body) sendBody(request, sent, onBytes);
   else sent.end();
   try {
@@ -127,6 +127,15 @@ function sendBody(request: EdgeRequest, sent: ClientRequest, onBytes: OnBytes): 
     if (isCutOff(request)) sent.destroy();
     else sent.end();
   });
+}
+
+/**
+ * Says how a body is told from what follows it. Left to itself, Node.js sends a body of a GET or
+ * DELETE without any frame, and the service would take it for the next request of somebody else.
+ */
+function framed(guest: GuestRequest): GuestRequest {
+  if (guest.headers["content-length"] !== undefined) return guest;
+  return { ...guest, headers: { ...guest.headers, "transfer-encoding": "chunked" } };
 }
 
 function hasBody(request: EdgeRequest): boolean {
