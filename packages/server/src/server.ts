@@ -139,7 +139,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const connectAgent = (machineId: string, signal: AbortSignal) =>
     host.connectAgent(machineId, signal);
   const use = (machineId: string) => controlPlane.activity.begin(machineId);
-  const { machines, previews } = controlPlane;
+  const { previews } = controlPlane;
   const previewEdge = new PreviewEdge({
     parseHost: (name) => parsePreviewHost(previewSite, name),
     secure: previewSite.secure,
@@ -148,7 +148,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     onRevoked: (callback) => previews.onRevoked(callback),
     signCookie: (pass) => previewTokens.sign("cookie", "http", pass),
     isTrafficToken: (token, trafficId) => previewTokens.isTraffic(token, trafficId),
-    route: (machineId, signal) => routeToMachine(machines, machineId, signal, stopping.signal),
+    route: (machineId, signal) => routeToMachine(controlPlane, machineId, signal, stopping.signal),
     use,
     usage: previews.usage,
     connectAgent,

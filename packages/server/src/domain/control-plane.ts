@@ -23,6 +23,7 @@ import { Previews } from "./previews.js";
 import type { PreviewTokens } from "./preview-tokens.js";
 import { Pausing } from "./pausing.js";
 import { Reconciler } from "./reconciler.js";
+import { RunningMachines } from "./running-machines.js";
 import { Resuming } from "./resuming.js";
 import { deleteExpiredRecords } from "./retention.js";
 import type { SnapshotStore } from "./snapshot.js";
@@ -63,6 +64,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly events: Events;
   readonly keys: Keys;
   readonly previews: Previews;
+  readonly running: RunningMachines;
   /** Wants to know of every call and stream that reaches a machine. */
   readonly activity = new Activity();
   readonly #options: ControlPlaneOptions;
@@ -79,6 +81,7 @@ export class ControlPlane implements AsyncDisposable {
     this.#options = options;
     const { activity } = this;
     const { hostId, host, machineStore: store, snapshotStore, eventStore, log } = options;
+    this.running = new RunningMachines(hostId);
     const feed = new MachineFeed();
     const starts = new Starts();
     const captures = new Captures();
@@ -88,6 +91,7 @@ export class ControlPlane implements AsyncDisposable {
     this.#observers = [
       (machine) => capacity.observe(machine),
       (machine) => activity.observe(machine),
+      (machine) => this.running.observe(machine),
       (machine) => this.#timeouts.observe(machine),
       (machine) => idle.observe(machine),
       (machine) => watchdog.observe(machine),

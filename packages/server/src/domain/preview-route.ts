@@ -3,6 +3,7 @@ import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import type { Machine } from "./machine.js";
 import type { Machines } from "./machines.js";
+import type { RunningMachines } from "./running-machines.js";
 
 /** How long a request waits for its machine to wake, in milliseconds. */
 const WAKE_MS = 30_000;
@@ -15,14 +16,16 @@ const WAKE_MS = 30_000;
  * SNAPSHOT_CONSUMED, and what a resume throws.
  */
 export async function routeToMachine(
-  machines: Machines,
+  { machines, running }: { readonly machines: Machines; readonly running: RunningMachines },
   id: string,
   signal: AbortSignal,
   stopping: AbortSignal,
 ): Promise<Machine> {
+  const known = running.find(id);
+  if (known !== undefined) return known;
   let machine = await machines.get(id);
   while (machine.state === "paused" && machine.resumedAs !== "") {
-    machine = await machines.get(machine.resumedAs);
+    machine = running.find(machine.resumedAs) ?? (await machines.get(machine.resumedAs));
   }
   const isAsleep = machine.state === "paused" || machine.state === "pausing";
   if (isAsleep && !machine.autoResume) throw machinePaused(machine);

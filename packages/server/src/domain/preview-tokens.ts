@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import type { PreviewPass, PreviewTransport } from "./preview-grant.js";
@@ -32,12 +32,12 @@ const TOKEN = /^[a-z]{4}_(p[a-z0-9]{19})\.([0-9a-z]{1,9})\.([A-Za-z0-9_-]{43})$/
 
 /** Makes preview tokens and reads them again. What they open is signed, not written in them. */
 export class PreviewTokens {
-  readonly #key: Uint8Array;
+  readonly #key: KeyObject;
   readonly #now: () => number;
 
   /** @param key at least 32 secret bytes. */
   constructor(key: Uint8Array, now: () => number = Date.now) {
-    this.#key = key;
+    this.#key = createSecretKey(key);
     this.#now = now;
   }
 

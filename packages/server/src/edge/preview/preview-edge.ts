@@ -4,7 +4,7 @@ import { TLSSocket } from "node:tls";
 import { EDGE_TOKEN_PARAMETER, ErrorReason, TRAFFIC_ACCESS_TOKEN_HEADER } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { type EdgeRequest, type EdgeResponse, onDeparture } from "../exchange.js";
-import { openTunnel } from "../tunnel/port-tunnel.js";
+import { beginTunnel } from "../tunnel/port-tunnel.js";
 import { answerFailure, reasonName, refuseUpgrade } from "./answers.js";
 import { PreviewConnections } from "./connections.js";
 import { previewCookie } from "./cookies.js";
@@ -83,7 +83,8 @@ export class PreviewEdge {
   constructor(options: PreviewEdgeOptions) {
     this.#options = options;
     this.#agent = new TunnelAgent(async (machineId, port, signal) =>
-      openTunnel(await options.connectAgent(machineId, signal), { port }, signal),
+      // Not opened first: that would be another way there and back before each first request.
+      beginTunnel(await options.connectAgent(machineId, signal), { port }),
     );
     options.onRevoked((grantId) => this.#connections.cut(grantId, revoked()));
   }
@@ -234,8 +235,8 @@ export class PreviewEdge {
     request: EdgeRequest,
     signal: AbortSignal,
   ): Promise<Destination> {
-    const { route, isTrafficToken, stopping } = this.#options;
-    const machine = await route(visit.machineId, AbortSignal.any([signal, stopping]));
+    const { route, isTrafficToken } = this.#options;
+    const machine = await route(visit.machineId, signal);
     const { allowPublicTraffic, trafficId } = machine.previews;
     if (allowPublicTraffic) return machine;
     const given = request.headers[TRAFFIC_ACCESS_TOKEN_HEADER];

@@ -8,16 +8,17 @@ const IDLE_MS = 4000;
 /** Connections to one port that are kept while nobody uses them. */
 const MOST_IDLE = 32;
 
-/** How long to wait for a connection to a port, in milliseconds. */
+/** How long to wait for a connection to a machine's agent, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 30_000;
 
 /** Connections of HTTP to ports of machines, used again and again. The "host" is a machine's id. */
 export class TunnelAgent extends Agent {
-  readonly #open: (machineId: string, port: number, signal: AbortSignal) => Promise<Duplex>;
+  readonly #begin: (machineId: string, port: number, signal: AbortSignal) => Promise<Duplex>;
 
-  constructor(open: (machineId: string, port: number, signal: AbortSignal) => Promise<Duplex>) {
+  /** @param begin Gives a connection, which may fail to be established later. */
+  constructor(begin: (machineId: string, port: number, signal: AbortSignal) => Promise<Duplex>) {
     super({ keepAlive: true, maxFreeSockets: MOST_IDLE, timeout: IDLE_MS, scheduling: "lifo" });
-    this.#open = open;
+    this.#begin = begin;
   }
 
   override createConnection(
@@ -35,7 +36,7 @@ export class TunnelAgent extends Agent {
   ): Promise<void> {
     let tunnel: Duplex;
     try {
-      tunnel = await this.#open(machineId, port, AbortSignal.timeout(CONNECT_TIMEOUT_MS));
+      tunnel = await this.#begin(machineId, port, AbortSignal.timeout(CONNECT_TIMEOUT_MS));
     } catch (error) {
       // The types have no way to say that there is no stream when there is an error.
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion

@@ -63,6 +63,16 @@ export async function openTunnel(
   }
 }
 
+/**
+ * As {@link openTunnel}, but does not wait: what is written goes along with the request to
+ * connect, and when nothing listens the stream is destroyed with the Fault that says so.
+ *
+ * @throws Fault AGENT_UNREACHABLE.
+ */
+export function beginTunnel(session: ClientHttp2Session, target: TunnelTarget): Duplex {
+  return new PortTunnel(requestOn(session), target);
+}
+
 function requestOn(session: ClientHttp2Session): ClientHttp2Stream {
   try {
     return session.request({
