@@ -76,10 +76,10 @@ async function serve(machine: Machine): Promise<void> {
 async function measureRequests(bench: Bench, server: BenchServer, machine: Machine) {
   const { home, snapshot, quick, signal } = bench;
   const count = quick ? 300 : 1500;
-  const preview = new URL(await machine.getUrl(PREVIEW_SERVICE_PORT));
+  const shown = new URL(await machine.getUrl(PREVIEW_SERVICE_PORT));
   await using proxy = await startPlainProxy(home, snapshot.id);
-  const common = { count, connections: CONNECTIONS, host: preview.host };
-  const path = preview.pathname + preview.search;
+  const common = { count, connections: CONNECTIONS, host: shown.host };
+  const path = shown.pathname + shown.search;
   const latencies: Record<"preview" | "proxy", number[]> = { preview: [], proxy: [] };
   const through = (name: keyof typeof latencies, url: URL, at: string) =>
     side(async () => {

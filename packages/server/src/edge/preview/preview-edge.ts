@@ -103,8 +103,8 @@ export class PreviewEdge {
     const cut = (why: Fault) => gone.abort(why);
     try {
       const visit = this.#read("http", place, request);
-      const pass = await this.#admit("http", visit, request);
-      using _connection = this.#connections.enter(pass, cut);
+      const pass = await this.#admit("http", visit);
+      using _ = this.#connections.enter(pass, cut);
       try {
         await this.#serve(visit, pass, request, response, gone.signal);
       } catch (error) {
@@ -127,7 +127,7 @@ export class PreviewEdge {
     socket.on("error", () => undefined);
     try {
       const visit = this.#read("websocket", place, request);
-      const pass = await this.#admit("websocket", visit, request);
+      const pass = await this.#admit("websocket", visit);
       const stack = new DisposableStack();
       stack.use(this.#connections.enter(pass, () => socket.destroy()));
       try {
@@ -163,7 +163,7 @@ export class PreviewEdge {
     }
     const machine = await this.#route(visit, request, signal);
     this.#checkStillGood(pass);
-    using _use = use(machine.id);
+    using _ = use(machine.id);
     usage.begin(pass.id, "http");
     const count = (bytesIn: number, bytesOut: number) => usage.move(pass.id, bytesIn, bytesOut);
     const guest = this.#guestRequest(visit, machine, request);
@@ -212,7 +212,7 @@ export class PreviewEdge {
   }
 
   /** What the first of the tokens that is good lets in. */
-  async #admit(transport: Transport, visit: PreviewVisit, _request: EdgeRequest): Promise<Pass> {
+  async #admit(transport: Transport, visit: PreviewVisit): Promise<Pass> {
     const { admit } = this.#options;
     const { machineId, port } = visit;
     let refusal: unknown;

@@ -1,5 +1,4 @@
-import { once } from "node:events";
-import { type ClientRequestArgs, type IncomingMessage, request as requestHttp } from "node:http";
+import { type ClientRequest, type ClientRequestArgs, request as requestHttp } from "node:http";
 import type { ClientHttp2Session } from "node:http2";
 import { createClient } from "@connectrpc/connect";
 import { ErrorReason } from "@nullspace/proto";
@@ -48,12 +47,7 @@ export class Probe {
         headers: { host, connection: "close", accept: "*/*" },
         signal: AbortSignal.any([signal, silent]),
       };
-      const sent = requestHttp(options).end();
-      const [answer] = (await once(sent, "response")) as [IncomingMessage];
-      sent.on("error", () => undefined);
-      answer.on("error", () => undefined);
-      answer.destroy();
-      return { status: answer.statusCode ?? 0 };
+      return { status: await statusOf(requestHttp(options)) };
     } catch (error) {
       signal.throwIfAborted();
       if (!silent.aborted) throw serviceFailure(error);
@@ -74,4 +68,18 @@ export class Probe {
     const { ports } = await createClient(PortService, agentTransport(session)).list({}, { signal });
     return ports;
   }
+}
+
+/** The status of a request's answer, of which no body is read. */
+async function statusOf(sent: ClientRequest): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  sent.on("response", (answer) => {
+    resolve(answer.statusCode ?? 0);
+    answer.on("error", () => undefined);
+    answer.destroy();
+  });
+  // What it tells when its answer is given up is told to nobody.
+  sent.on("error", reject);
+  sent.end();
+  return promise;
 }
