@@ -6,3 +6,4 @@ export * from "./gen/nullspace/v1/preview_pb.js";
 export * from "./gen/nullspace/v1/snapshot_pb.js";
 export * from "./gen/nullspace/v1/transfer_pb.js";
 export * from "./headers.js";
+export * from "./redact.js";

@@ -95,7 +95,7 @@ export type {
   WaitForPreviewOptions,
 } from "./previews/options.js";
 export type { Previews } from "./previews/previews.js";
-export { redactPreviewToken, redactPreviewUrl } from "./previews/redact.js";
+export { redactPreviewToken, redactPreviewUrl } from "@nullspace/proto";
 export type {
   ConnectPtyOptions,
   CreatePtyOptions,

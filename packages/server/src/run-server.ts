@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { redactPreviewUrl } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { type DestinationStream, destination, type Logger, pino } from "pino";
 import { readCertificate } from "./certificate.js";
@@ -75,7 +76,9 @@ function serverOptions(
 function openLog(level: string): Logger {
   const stream: DestinationStream & NodeJS.EventEmitter = destination({ dest: 2, sync: true });
   stream.on("error", () => undefined);
-  return pino({ level, base: null }, stream);
+  // Whatever a line is about, an error of a library included: no token of a preview gets out.
+  const redacted = { write: (line: string) => stream.write(redactPreviewUrl(line)) };
+  return pino({ level, base: null }, redacted);
 }
 
 function die(log: Logger, err: unknown): never {

@@ -1,10 +1,14 @@
-import { PreviewKind, PreviewTransport } from "@nullspace/proto";
+import {
+  PreviewKind,
+  PreviewTransport,
+  redactPreviewToken,
+  redactPreviewUrl,
+} from "@nullspace/proto";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Machine } from "../machine.js";
 import { Nullspace } from "../nullspace.js";
 import { FakeServer } from "../testing/fake-server.js";
-import { redactPreviewToken, redactPreviewUrl } from "./redact.js";
 
 let server: FakeServer;
 let client: Nullspace;
