@@ -72,6 +72,7 @@ export async function relayRequest(
   answer.pipe(response, { end: false });
   const stop = () => answer.destroy(signal.reason instanceof Error ? signal.reason : undefined);
   signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
   try {
     await promise;
   } finally {
