@@ -63,6 +63,7 @@ function newMachine(snapshotId: string): NewMachine {
     onTimeout: "kill",
     timeoutSeconds: 300,
     autoResume: false,
+    previews: { allowPublicTraffic: true, maskRequestHost: "", trafficId: "" },
     idleSeconds: 0,
     deletePausedAfterSeconds: 0,
     idempotencyKey: undefined,

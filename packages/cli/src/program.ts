@@ -9,6 +9,7 @@ import { addGitCommands } from "./commands/git.command.js";
 import { addKeyCommands } from "./commands/key.command.js";
 import { addLocalCommands } from "./commands/local.command.js";
 import { addMachineCommands } from "./commands/machine.command.js";
+import { addPreviewCommands } from "./commands/preview.command.js";
 import { addProcessCommands } from "./commands/process.command.js";
 import { addProjectCommands } from "./commands/project.command.js";
 import { addShellCommand } from "./commands/shell.command.js";
@@ -51,6 +52,7 @@ export function createProgram(): Command {
   addFilesCommands(program);
   addGitCommands(program);
   addProcessCommands(program);
+  addPreviewCommands(program);
   addKeyCommands(program);
   addProjectCommands(program);
   addAuditCommand(program);

@@ -7,6 +7,7 @@ import {
   MACHINE_ID_HEADER,
   MachineService,
   ProjectService,
+  PreviewService,
   SnapshotService,
   TransferService,
 } from "@nullspace/proto";
@@ -43,6 +44,7 @@ export class Connection {
   readonly url: string;
   readonly machines: Client<typeof MachineService>;
   readonly snapshots: Client<typeof SnapshotService>;
+  readonly previews: Client<typeof PreviewService>;
   readonly events: Client<typeof EventService>;
   readonly keys: Client<typeof KeyService>;
   readonly projects: Client<typeof ProjectService>;
@@ -69,6 +71,7 @@ export class Connection {
     const { transport } = closable;
     this.machines = createClient(MachineService, transport);
     this.snapshots = createClient(SnapshotService, transport);
+    this.previews = createClient(PreviewService, transport);
     this.events = createClient(EventService, transport);
     this.keys = createClient(KeyService, transport);
     this.projects = createClient(ProjectService, transport);

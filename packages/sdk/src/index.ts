@@ -75,6 +75,7 @@ export type {
   CreateOptions,
   GetInfoOptions,
   ListOptions,
+  NetworkOptions,
   RunOnceOptions,
   SetTimeoutOptions,
 } from "./machine-options.js";
@@ -90,7 +91,6 @@ export type {
   ProjectUsage,
   ProjectWithUsage,
 } from "./projects.js";
-export { redactPreviewToken, redactPreviewUrl } from "./redaction.js";
 export type { Scope } from "./scopes.js";
 export {
   type CreateSnapshotOptions,
@@ -100,6 +100,21 @@ export {
   type SnapshotKind,
   type Snapshots,
 } from "./snapshots.js";
+export type {
+  ListPreviewsOptions,
+  PreviewGrant,
+  PreviewHostInfo,
+  PreviewProxyOptions,
+  PreviewProxyTarget,
+  PreviewReadiness,
+  PreviewTransport,
+  PreviewUrl,
+  SignedPreviewOptions,
+  SignedPreviewUrl,
+  WaitForPreviewOptions,
+} from "./previews/options.js";
+export type { Previews } from "./previews/previews.js";
+export { redactPreviewToken, redactPreviewUrl } from "@nullspace/proto";
 export type {
   ConnectPtyOptions,
   CreatePtyOptions,

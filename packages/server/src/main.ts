@@ -8,6 +8,7 @@ import {
   DEFAULT_KEEP_DAYS,
   DEFAULT_MAX_MACHINES,
   DEFAULT_PORT,
+  DEFAULT_PREVIEW_DOMAIN,
   defaultMaxMemoryMb,
   LOG_LEVELS,
   poolEntry,
@@ -69,6 +70,21 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
       projectLimit,
       {},
     )
+    .addOption(
+      new Option(
+        "--preview-domain <domain>",
+        "domain of previews; a URL such as https://preview.example.com behind a proxy",
+      )
+        .env("NULLSPACE_PREVIEW_DOMAIN")
+        .default(DEFAULT_PREVIEW_DOMAIN),
+    )
+    .addOption(
+      new Option(
+        "--tls-cert <file>",
+        "certificate with its chain, as PEM: the port speaks TLS too",
+      ).env("NULLSPACE_TLS_CERT"),
+    )
+    .addOption(new Option("--tls-key <file>", "its key, as PEM").env("NULLSPACE_TLS_KEY"))
     .action(async (flags: ServerFlags) => {
       exitCode = await runServer(flags);
     });

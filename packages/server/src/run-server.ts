@@ -2,7 +2,9 @@ import { resolve } from "node:path";
 import { Fault } from "@nullspace/proto/fault";
 import { redactSecrets } from "@nullspace/proto/tokens";
 import { type DestinationStream, destination, type Logger } from "pino";
+import { readCertificate } from "./certificate.js";
 import type { ProjectLimits } from "./domain/project.js";
+import type { Certificate } from "./http/listener.js";
 import { QemuHost } from "./host/qemu-host.js";
 import { openLog, takeConsole } from "./log.js";
 import { type Server, startServer } from "./server.js";
@@ -25,6 +27,9 @@ export interface ServerFlags {
   keepAuditDays: number;
   projectLimit: ProjectLimits;
   warmPool: ReadonlyMap<string, number>;
+  previewDomain: string;
+  tlsCert?: string;
+  tlsKey?: string;
 }
 
 /** Runs a server until the process is told to stop, and gives the exit code. */
@@ -36,7 +41,8 @@ export async function runServer(flags: ServerFlags): Promise<number> {
   process.on("unhandledRejection", (err) => die(log, err));
   process.on("uncaughtException", (err) => die(log, err));
   try {
-    await using server = await startServer(serverOptions(flags, log));
+    const certificate = await readCertificate(flags);
+    await using server = await startServer(serverOptions(flags, certificate, log));
     process.stdout.write(flags.json ? readyLine(server) : welcome(server));
     log.info({ signal: await asked.promise }, "asked to stop");
     // Whoever asks twice is in a hurry.
@@ -50,7 +56,11 @@ export async function runServer(flags: ServerFlags): Promise<number> {
   }
 }
 
-function serverOptions(flags: ServerFlags, log: Logger): Parameters<typeof startServer>[0] {
+function serverOptions(
+  flags: ServerFlags,
+  certificate: Certificate | undefined,
+  log: Logger,
+): Parameters<typeof startServer>[0] {
   const { home, host, port, qemu, maxMachines, maxMemoryMb, keepDays, warmPool } = flags;
   return {
     home: resolve(home),
@@ -62,6 +72,8 @@ function serverOptions(flags: ServerFlags, log: Logger): Parameters<typeof start
     keepEndedMs: keepDays * DAY_MS,
     keepAuditMs: flags.keepAuditDays * DAY_MS,
     graceMs: GRACE_MS,
+    previewDomain: flags.previewDomain,
+    certificate,
     log,
     openHost: (path) => QemuHost.open({ home: path, qemu, warmPool, log }),
   };

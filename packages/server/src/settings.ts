@@ -8,6 +8,8 @@ export const DEFAULT_HOME = "/var/lib/nullspace";
 /** Where it listens unless told otherwise. */
 export const DEFAULT_HOST = "127.0.0.1";
 export const DEFAULT_PORT = 7070;
+/** Browsers resolve every name below it to this computer. */
+export const DEFAULT_PREVIEW_DOMAIN = "localhost";
 export const DEFAULT_MAX_MACHINES = 1000;
 /** How long the record of an ended machine is kept, in days. */
 export const DEFAULT_KEEP_DAYS = 7;

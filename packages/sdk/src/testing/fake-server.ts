@@ -13,6 +13,7 @@ import {
   MACHINE_ID_HEADER,
   MachineService,
   ProjectService,
+  PreviewService,
   REQUEST_ID_HEADER,
   SnapshotService,
   TransferService,
@@ -24,6 +25,7 @@ import { FakeGit } from "./fake-git.js";
 import { fakeAudit, FakeProjects } from "./fake-accounts.js";
 import { FakeKeys } from "./fake-keys.js";
 import { FakeMachines } from "./fake-machines.js";
+import { FakePreviews } from "./fake-previews.js";
 import { FakeProcesses } from "./fake-processes.js";
 import { FakePtys } from "./fake-ptys.js";
 import { fakeTransfers } from "./fake-transfers.js";
@@ -50,6 +52,7 @@ export class FakeServer implements AsyncDisposable {
   readonly machines = new FakeMachines();
   readonly keys = new FakeKeys();
   readonly projects = new FakeProjects();
+  readonly previews = new FakePreviews();
   readonly processes = new FakeProcesses();
   readonly files = new FakeFiles();
   readonly ptys = new FakePtys();
@@ -73,6 +76,7 @@ export class FakeServer implements AsyncDisposable {
         router.service(KeyService, this.keys);
         router.service(ProjectService, this.projects);
         router.service(AuditService, fakeAudit);
+        router.service(PreviewService, this.previews);
         router.service(TransferService, fakeTransfers);
         router.service(ProcessService, this.processes);
         router.service(FileService, this.files);

@@ -21,13 +21,18 @@ import type { Machine } from "./machine.js";
 import { Machines } from "./machines.js";
 import type { MachineStore } from "./machine-store.js";
 import { Maker } from "./maker.js";
+import type { PreviewStore } from "./preview-grant.js";
+import { Previews } from "./previews.js";
+import type { PreviewTokens } from "./preview-tokens.js";
 import { Pausing } from "./pausing.js";
 import type { ProjectLimits, ProjectStore } from "./project.js";
 import { ProjectMachines } from "./project-machines.js";
+import { ProjectPreviews } from "./project-previews.js";
 import { ProjectSnapshots } from "./project-snapshots.js";
 import { Projects } from "./projects.js";
 import { Quotas } from "./quotas.js";
 import { Reconciler } from "./reconciler.js";
+import { RunningMachines } from "./running-machines.js";
 import { Resuming } from "./resuming.js";
 import { deleteExpiredRecords } from "./retention.js";
 import type { SnapshotStore } from "./snapshot.js";
@@ -59,6 +64,8 @@ export interface ControlPlaneOptions {
   readonly keepAuditMs: number;
   /** Limits of projects that have none of their own. */
   readonly projectLimits: ProjectLimits;
+  readonly previewStore: PreviewStore;
+  readonly previewTokens: PreviewTokens;
   readonly capacity: CapacityLimits;
   /** How long the record of an ended machine is kept, in milliseconds. */
   readonly keepEndedMs: number;
@@ -80,6 +87,8 @@ export class ControlPlane implements AsyncDisposable {
   readonly audit: Audit;
   /** Lets calls in. */
   readonly gate: Gate;
+  readonly previews: Previews;
+  readonly running: RunningMachines;
   /** Wants to know of every call and stream that reaches a machine. */
   readonly activity = new Activity();
   readonly #options: ControlPlaneOptions;
@@ -96,6 +105,7 @@ export class ControlPlane implements AsyncDisposable {
     this.#options = options;
     const { activity } = this;
     const { hostId, host, machineStore: store, snapshotStore, eventStore, log } = options;
+    this.running = new RunningMachines(hostId);
     const feed = new MachineFeed();
     const starts = new Starts();
     const captures = new Captures();
@@ -105,6 +115,7 @@ export class ControlPlane implements AsyncDisposable {
     this.#observers = [
       (machine) => capacity.observe(machine),
       (machine) => activity.observe(machine),
+      (machine) => this.running.observe(machine),
       (machine) => this.#timeouts.observe(machine),
       (machine) => idle.observe(machine),
       (machine) => watchdog.observe(machine),
@@ -161,6 +172,13 @@ export class ControlPlane implements AsyncDisposable {
     this.quotas = quotas;
     this.audit = new Audit(options.auditStore);
     this.gate = new Gate({ keys: this.keys, quotas, audit: this.audit });
+    this.previews = new Previews({
+      hostId,
+      store: options.previewStore,
+      machineStore: store,
+      tokens: options.previewTokens,
+      log,
+    });
     this.#parts = [
       watchdog,
       forking,
@@ -173,6 +191,7 @@ export class ControlPlane implements AsyncDisposable {
       idle,
       ending,
       removal,
+      this.previews,
     ];
   }
 
@@ -186,6 +205,12 @@ export class ControlPlane implements AsyncDisposable {
     const { snapshots } = this;
     const { snapshotStore: store, machineStore } = this.#options;
     return new ProjectSnapshots({ snapshots, store, machineStore }, projectId);
+  }
+
+  /** The previews of the machines that a caller can reach. */
+  previewsOf({ projectId }: Pick<Caller, "projectId">): ProjectPreviews {
+    const { machineStore, previewStore } = this.#options;
+    return new ProjectPreviews(this.previews, { machineStore, previewStore }, projectId);
   }
 
   /**
@@ -233,7 +258,7 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   async #deleteExpired(): Promise<void> {
-    const { machineStore, eventStore, keepEndedMs, log } = this.#options;
+    const { machineStore, eventStore, previewStore, keepEndedMs, log } = this.#options;
     const records = await deleteExpiredRecords(
       async (before, limit) => machineStore.deleteEnded(before, limit),
       keepEndedMs,
@@ -241,6 +266,10 @@ export class ControlPlane implements AsyncDisposable {
     if (records > 0) log.info({ records }, "deleted the records of machines that ended long ago");
     await deleteExpiredRecords(
       async (before, limit) => eventStore.deleteExpired(before, limit),
+      keepEndedMs,
+    );
+    await deleteExpiredRecords(
+      async (before, limit) => previewStore.deleteExpired(before, limit),
       keepEndedMs,
     );
     await this.#deleteOldAudit();

@@ -85,6 +85,7 @@ export class Creation implements AsyncDisposable {
         onTimeout: request.onTimeout ?? "kill",
         timeoutSeconds: request.timeoutSeconds ?? LIMITS.defaultTimeoutSeconds,
         autoResume: request.autoResume,
+        previews: { ...request.previews, trafficId: id },
         idleSeconds: request.idleSeconds,
         deletePausedAfterSeconds: request.deletePausedAfterSeconds,
         idempotencyKey: idempotencyKey || undefined,

@@ -273,6 +273,7 @@ function planOf(
       onTimeout: onTimeout ?? "kill",
       timeoutSeconds: timeoutSeconds ?? LIMITS.defaultTimeoutSeconds,
       autoResume: false,
+      previews: source.previews,
       idleSeconds: 0,
       deletePausedAfterSeconds: 0,
       idempotencyKey: idempotencyKey === "" ? undefined : childKey(idempotencyKey, index),

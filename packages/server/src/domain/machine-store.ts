@@ -1,4 +1,4 @@
-import type { Machine, MachineState, Receipt, TimeoutAction } from "./machine.js";
+import type { Machine, MachineState, PreviewPolicy, Receipt, TimeoutAction } from "./machine.js";
 import type { EventNote } from "./event.js";
 import type { Admission } from "./project.js";
 import type { Capture, NewSnapshot } from "./snapshot.js";
@@ -23,6 +23,7 @@ export interface NewMachine {
   readonly onTimeout: TimeoutAction;
   readonly timeoutSeconds: number;
   readonly autoResume: boolean;
+  readonly previews: PreviewPolicy;
   readonly idleSeconds: number;
   readonly deletePausedAfterSeconds: number;
   readonly idempotencyKey: string | undefined;

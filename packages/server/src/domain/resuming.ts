@@ -202,6 +202,7 @@ function planOf(alias: Machine, timeoutSeconds: number): Plan {
       onTimeout: alias.onTimeout,
       timeoutSeconds,
       autoResume: alias.autoResume,
+      previews: alias.previews,
       idleSeconds: alias.idleSeconds,
       deletePausedAfterSeconds: alias.deletePausedAfterSeconds,
       idempotencyKey: undefined,

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
 import { access, mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
@@ -5,6 +6,8 @@ import { randomAlphanumeric } from "../domain/random.js";
 import { StartError } from "../start-error.js";
 import { readOptionalFile, writePrivateFile } from "./files.js";
 import { SigningKeyFile } from "./signing-key-file.js";
+
+const KEY_BYTES = 32;
 
 /** `$NULLSPACE_HOME`: what of it the control plane uses. */
 export class ServerHome {
@@ -63,5 +66,15 @@ export class ServerHome {
       join(this.path, "signing-keys.json"),
       join(this.path, "transfer-key"),
     );
+  }
+
+  /** The secret that traffic tokens of machines are made with: they last as long as their machines. */
+  async trafficKey(): Promise<Buffer> {
+    const path = join(this.path, "traffic-key");
+    const found = Buffer.from((await readOptionalFile(path)) ?? "", "base64url");
+    if (found.length === KEY_BYTES) return found;
+    const made = randomBytes(KEY_BYTES);
+    await writePrivateFile(path, `${made.toString("base64url")}\n`);
+    return made;
   }
 }

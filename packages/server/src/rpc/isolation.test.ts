@@ -4,6 +4,8 @@ import {
   EventService,
   KeyService,
   MachineService,
+  PreviewKind,
+  PreviewService,
   ProjectService,
   SnapshotService,
   TransferDirection,
@@ -23,9 +25,10 @@ const never: Ids = {
   snapshot: "szzzzzzzzzzzzzzzzzzz",
   key: "yyyyyyyyyyyy",
   project: "nobody",
+  grant: "pzzzzzzzzzzzzzzzzzzz",
 };
 
-type Ids = Readonly<Record<"machine" | "snapshot" | "key" | "project", string>>;
+type Ids = Readonly<Record<"machine" | "snapshot" | "key" | "project" | "grant", string>>;
 
 beforeAll(async () => {
   server = await startTestServer();
@@ -37,11 +40,17 @@ beforeAll(async () => {
   const machineId = machine?.id ?? "";
   const snapshots = createClient(SnapshotService, owner.transport);
   const { snapshot } = await snapshots.create({ machineId, name: "kept" });
+  const { grant } = await createClient(PreviewService, owner.transport).create({
+    machineId,
+    port: 8080,
+    kind: PreviewKind.URL,
+  });
   owned = {
     machine: machineId,
     snapshot: snapshot?.id ?? "",
     key: owner.keyId,
     project: "owner",
+    grant: grant?.id ?? "",
   };
 });
 afterAll(async () => server[Symbol.asyncDispose]());
@@ -52,6 +61,7 @@ const ID_OF: Readonly<Record<string, keyof Ids>> = {
   SnapshotService: "snapshot",
   KeyService: "key",
   ProjectService: "project",
+  PreviewService: "grant",
 };
 
 const FIELDS: Readonly<Record<string, keyof Ids>> = {
@@ -66,6 +76,9 @@ const FIELDS: Readonly<Record<string, keyof Ids>> = {
 const BESIDES: Readonly<Record<string, Record<string, unknown>>> = {
   "TransferService/CreateUrl": { path: "/etc/passwd", direction: TransferDirection.DOWNLOAD },
   "KeyService/Create": { name: "mine" },
+  "PreviewService/Create": { port: 8080, kind: PreviewKind.URL },
+  "PreviewService/GetAddress": { port: 8080 },
+  "PreviewService/Wait": { port: 8080 },
 };
 
 /** A request that names things of the owner, or things that never were. */
@@ -124,6 +137,9 @@ describe("what belongs to another project is like what never was", () => {
     expect((await snapshots.list({})).snapshots.map(({ id }) => id)).toEqual([owned.snapshot]);
     const { keys } = await createClient(KeyService, owner.transport).list({});
     expect(keys.map(({ id, revokedAt }) => [id, revokedAt])).toEqual([[owned.key, undefined]]);
+    const previews = createClient(PreviewService, owner.transport);
+    const { grants } = await previews.list({ machineId: owned.machine });
+    expect(grants.map(({ id, revokedAt }) => [id, revokedAt])).toEqual([[owned.grant, undefined]]);
   });
 
   test("neither a watch of machines nor one of events tells of it", async () => {

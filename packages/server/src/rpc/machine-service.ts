@@ -44,11 +44,13 @@ const ALL_BUT_KILLED: readonly MachineState[] = [
  *
  * @param stopping Aborted when the server begins to stop: ends watches, which would never end by themselves.
  * @param onDefect Told of errors of a fork's children that nobody foresaw.
+ * @param trafficTokenOf A new machine's traffic access token; empty when it needs none.
  */
 export function machineService(
   machinesOf: (caller: Caller) => ProjectMachines,
   stopping: AbortSignal,
   onDefect: (error: unknown) => void,
+  trafficTokenOf: (machine: Machine) => string,
 ): ServiceImpl<typeof MachineService> {
   const of = ({ values }: HandlerContext) => machinesOf(callerOf(values));
   return {
@@ -59,6 +61,7 @@ export function machineService(
       return {
         machine: toMessage(machines, machine),
         ...(machine.receipt && { receipt: toReceiptMessage(machine.receipt) }),
+        trafficAccessToken: trafficTokenOf(machine),
       };
     },
 
@@ -160,7 +163,7 @@ function toForkRequest(request: MachineServiceForkRequest): Omit<ForkRequest, "p
 function toMachineRequest(request: MachineServiceCreateRequest): Omit<MachineRequest, "projectId"> {
   const { template, vcpus, memoryMb, diskMb, timeoutSeconds, onTimeout } = request;
   const { metadata, envs, cwd, idempotencyKey, snapshotId } = request;
-  const { autoResume, idleSeconds, deletePausedAfterSeconds, warmPool } = request;
+  const { autoResume, idleSeconds, deletePausedAfterSeconds, warmPool, previews } = request;
   return {
     template,
     vcpus,
@@ -174,6 +177,10 @@ function toMachineRequest(request: MachineServiceCreateRequest): Omit<MachineReq
     idempotencyKey,
     snapshotId,
     autoResume,
+    previews: {
+      allowPublicTraffic: previews?.allowPublicTraffic ?? true,
+      maskRequestHost: previews?.maskRequestHost ?? "",
+    },
     idleSeconds,
     deletePausedAfterSeconds,
     warmPool: warmPool === WarmPoolMode.UNSPECIFIED ? WarmPoolMode.PREFER : warmPool,

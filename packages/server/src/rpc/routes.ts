@@ -7,6 +7,7 @@ import {
   ProjectService,
   REQUEST_ID_HEADER,
   scopeOf,
+  PreviewService,
   SnapshotService,
   TransferService,
 } from "@nullspace/proto";
@@ -14,6 +15,10 @@ import { faultInterceptor, hoistRetryAfter, mapError } from "@nullspace/proto/fa
 import type { ControlPlane } from "../domain/control-plane.js";
 import type { Caller } from "../domain/caller.js";
 import type { SigningKeys } from "../domain/signing-keys.js";
+import type { Machine } from "../domain/machine.js";
+import type { PreviewSite } from "../domain/preview-address.js";
+import type { PreviewProbe } from "../domain/preview-probe.js";
+import type { PreviewTokens } from "../domain/preview-tokens.js";
 import type { TransferUrls } from "../domain/transfer-urls.js";
 import { auditInterceptor } from "./audit-interceptor.js";
 import { auditService } from "./audit-service.js";
@@ -23,6 +28,7 @@ import { keyService } from "./key-service.js";
 import { machineService } from "./machine-service.js";
 import { projectService } from "./project-service.js";
 import { rpcName } from "./rpc-name.js";
+import { previewService } from "./preview-service.js";
 import { snapshotService } from "./snapshot-service.js";
 import { transferService } from "./transfer-service.js";
 
@@ -34,6 +40,9 @@ export interface ApiOptions {
   readonly controlPlane: ControlPlane;
   readonly transferUrls: TransferUrls;
   readonly signingKeys: SigningKeys;
+  readonly previewTokens: PreviewTokens;
+  readonly previewSite: PreviewSite;
+  readonly previewProbe: PreviewProbe;
   /** Aborted with a Fault when the server begins to stop. */
   readonly stopping: AbortSignal;
   /** Told of errors that nobody foresaw. */
@@ -45,6 +54,9 @@ export function apiOptions({
   controlPlane,
   transferUrls,
   signingKeys,
+  previewTokens,
+  previewSite,
+  previewProbe,
   stopping,
   onDefect,
 }: ApiOptions): ConnectRouterOptions & { routes: (router: ConnectRouter) => void } {
@@ -70,7 +82,22 @@ export function apiOptions({
       }
     },
     routes(router) {
-      router.service(MachineService, machineService(machinesOf, stopping, onDefect));
+      const trafficTokenOf = ({ previews: { allowPublicTraffic, trafficId } }: Machine) =>
+        allowPublicTraffic ? "" : previewTokens.signTraffic(trafficId);
+      router.service(
+        MachineService,
+        machineService(machinesOf, stopping, onDefect, trafficTokenOf),
+      );
+      router.service(
+        PreviewService,
+        previewService({
+          machinesOf,
+          previewsOf: (caller) => controlPlane.previewsOf(caller),
+          tokens: previewTokens,
+          site: previewSite,
+          probe: previewProbe,
+        }),
+      );
       router.service(SnapshotService, snapshotService(snapshotsOf));
       router.service(EventService, eventService(controlPlane.events, stopping));
       router.service(KeyService, keyService(controlPlane.keys, signingKeys));

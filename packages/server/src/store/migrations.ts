@@ -156,6 +156,41 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await sql`insert into event_counter (id, last) values (1, 0)`.execute(db);
     },
   },
+  "0003-previews": {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .alterTable("machines")
+        .addColumn("allow_public_traffic", "integer", (column) => column.notNull().defaultTo(1))
+        .execute();
+      for (const name of ["mask_request_host", "traffic_id"]) {
+        await db.schema
+          .alterTable("machines")
+          .addColumn(name, "text", (column) => column.notNull().defaultTo(""))
+          .execute();
+      }
+      await db.schema
+        .createTable("preview_grants")
+        .addColumn("id", "text", (column) => column.primaryKey())
+        .addColumn("machine_id", "text", (column) => column.notNull())
+        .addColumn("port", "integer", (column) => column.notNull())
+        .addColumn("kind", "text", (column) => column.notNull())
+        .addColumn("transports", "text", (column) => column.notNull())
+        .addColumn("created_at", "bigint", (column) => column.notNull())
+        .addColumn("expires_at", "bigint", (column) => column.notNull())
+        .addColumn("revoked_at", "bigint")
+        .addColumn("http_requests", "bigint", (column) => column.notNull())
+        .addColumn("websockets", "bigint", (column) => column.notNull())
+        .addColumn("bytes_in", "bigint", (column) => column.notNull())
+        .addColumn("bytes_out", "bigint", (column) => column.notNull())
+        .addColumn("first_used_at", "bigint")
+        .addColumn("last_used_at", "bigint")
+        .addColumn("last_error", "text", (column) => column.notNull())
+        .addColumn("last_error_at", "bigint")
+        .execute();
+      await createIndex(db, "preview_grants", ["machine_id", "created_at", "id"]);
+      await createIndex(db, "preview_grants", ["expires_at"]);
+    },
+  },
   "0006-projects": {
     async up(db: Kysely<unknown>) {
       await db.schema

@@ -51,6 +51,31 @@ export interface MachinesTable {
   delete_at: OptionalMilliseconds;
   /** 0 or 1. */
   from_warm_pool: ColumnType<number, never, number>;
+  /** 0 or 1. */
+  allow_public_traffic: number;
+  mask_request_host: string;
+  traffic_id: string;
+}
+
+/** Table `preview_grants`: one row per grant, without its tokens. */
+export interface PreviewGrantsTable {
+  id: string;
+  machine_id: string;
+  port: number;
+  kind: string;
+  /** Of "http" and "websocket", with a space between them. */
+  transports: string;
+  created_at: Milliseconds;
+  expires_at: Milliseconds;
+  revoked_at: OptionalMilliseconds;
+  http_requests: ColumnType<number | string, number, number>;
+  websockets: ColumnType<number | string, number, number>;
+  bytes_in: ColumnType<number | string, number, number>;
+  bytes_out: ColumnType<number | string, number, number>;
+  first_used_at: OptionalMilliseconds;
+  last_used_at: OptionalMilliseconds;
+  last_error: string;
+  last_error_at: OptionalMilliseconds;
 }
 
 /** Table `snapshots`: one row per snapshot of a machine. */
@@ -158,4 +183,5 @@ export interface Schema {
   snapshot_labels: SnapshotLabelsTable;
   events: EventsTable;
   event_counter: EventCounterTable;
+  preview_grants: PreviewGrantsTable;
 }

@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Machine } from "../domain/machine.js";
 import type { MachineQuery, NewMachine } from "../domain/machine-store.js";
+import type { PreviewPass } from "../domain/preview-grant.js";
 import { TRANSITIONS } from "../domain/transitions.js";
 import {
   eventQuery,
@@ -16,6 +17,7 @@ import { type Database, openDatabase } from "./database.js";
 import { SqlEventStore } from "./events.js";
 import { SqlKeyStore } from "./keys.js";
 import { SqlMachineStore } from "./machines.js";
+import { SqlPreviewStore } from "./previews.js";
 import { SqlSnapshotStore } from "./snapshots.js";
 import { DEFAULT_PROJECT } from "../domain/project.js";
 import { Scope } from "@nullspace/proto";
@@ -34,6 +36,7 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
   let keys: SqlKeyStore;
   let snapshots: SqlSnapshotStore;
   let events: SqlEventStore;
+  let previews: SqlPreviewStore;
 
   beforeAll(async () => {
     backend = await startBackend();
@@ -46,6 +49,7 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
     machines = new SqlMachineStore(database);
     keys = new SqlKeyStore(database);
     snapshots = new SqlSnapshotStore(database);
+    previews = new SqlPreviewStore(database);
     events = new SqlEventStore(database);
     return async () => database.destroy();
   });
@@ -375,5 +379,94 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
     const second = await keys.list(DEFAULT_PROJECT, 1, first.nextCursor);
     expect(second.items.map(({ id }) => id)).toEqual(["abc"]);
     expect(second.nextCursor).toBe("");
+  });
+
+  describe("preview grants", () => {
+    const pass = (fields: Partial<PreviewPass> = {}): PreviewPass => ({
+      id: "p1",
+      machineId: "m1",
+      port: 3000,
+      kind: "url",
+      transports: ["http", "websocket"],
+      createdAt: NOW,
+      expiresAt: new Date(NOW.getTime() + 60_000),
+      ...fields,
+    });
+    const unused = {
+      httpRequests: 0,
+      websockets: 0,
+      bytesIn: 0,
+      bytesOut: 0,
+      usedAt: undefined,
+      lastError: "",
+      lastErrorAt: undefined,
+    };
+
+    test("are kept as they were made, and their uses add up", async () => {
+      await previews.insert(pass());
+      expect(await previews.find("p1")).toStrictEqual({
+        ...pass(),
+        revokedAt: undefined,
+        httpRequests: 0,
+        websockets: 0,
+        bytesIn: 0,
+        bytesOut: 0,
+        firstUsedAt: undefined,
+        lastUsedAt: undefined,
+        lastError: "",
+        lastErrorAt: undefined,
+      });
+      const [first, last] = [new Date(NOW.getTime() + 1), new Date(NOW.getTime() + 2)];
+      const large = 2 ** 40;
+      await previews.addUse("p1", { ...unused, httpRequests: 2, bytesIn: large, usedAt: first });
+      await previews.addUse("p1", { ...unused, websockets: 1, bytesOut: 5, usedAt: last });
+      await previews.addUse("p1", { ...unused, bytesIn: 1, lastError: "X", lastErrorAt: last });
+      await previews.addUse("p2", { ...unused, httpRequests: 1, usedAt: first });
+      expect(await previews.find("p1")).toMatchObject({
+        httpRequests: 2,
+        websockets: 1,
+        bytesIn: large + 1,
+        bytesOut: 5,
+        firstUsedAt: first,
+        lastUsedAt: last,
+        lastError: "X",
+        lastErrorAt: last,
+      });
+      expect(await previews.find("p2")).toBeUndefined();
+    });
+
+    test("are revoked once", async () => {
+      await previews.insert(pass());
+      expect(await previews.revoke("p1", NOW)).toMatchObject({ revokedAt: NOW });
+      expect(await previews.revoke("p1", new Date(0))).toMatchObject({ revokedAt: NOW });
+      expect(await previews.revoke("p2", NOW)).toBeUndefined();
+    });
+
+    test("are listed by machine and port, newest first", async () => {
+      for (const [id, port, machineId] of [
+        ["p1", 1, "m1"],
+        ["p2", 2, "m1"],
+        ["p3", 1, "m1"],
+        ["p4", 1, "m2"],
+      ] as const) {
+        await previews.insert(pass({ id, port, machineId }));
+      }
+      const list = async (port: number, limit: number, cursor = "") =>
+        previews.list({ machineId: "m1", port, limit, cursor });
+      const page = await list(0, 2);
+      expect(page.items.map(({ id }) => id)).toStrictEqual(["p3", "p2"]);
+      const rest = await list(0, 2, page.nextCursor);
+      expect([rest.items.map(({ id }) => id), rest.nextCursor]).toStrictEqual([["p1"], ""]);
+      expect((await list(1, 50)).items.map(({ id }) => id)).toStrictEqual(["p3", "p1"]);
+    });
+
+    test("go when their time has been over for long", async () => {
+      for (const id of ["p1", "p2", "p3"]) await previews.insert(pass({ id, expiresAt: NOW }));
+      await previews.insert(pass({ id: "p4" }));
+      const later = new Date(NOW.getTime() + 1);
+      expect(await previews.deleteExpired(later, 2)).toBe(2);
+      expect(await previews.deleteExpired(later, 2)).toBe(1);
+      expect(await previews.find("p4")).toBeDefined();
+    });
   });
 });

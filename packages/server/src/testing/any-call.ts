@@ -13,7 +13,10 @@ import * as api from "@nullspace/proto";
 import * as agent from "@nullspace/proto/agent";
 
 /** Services of the agent that only the host calls. */
-const HOST_ONLY: ReadonlySet<string> = new Set([agent.SystemService.typeName]);
+const HOST_ONLY: ReadonlySet<string> = new Set([
+  agent.PortService.typeName,
+  agent.SystemService.typeName,
+]);
 
 /** Every service that users can call, also those that were added last. */
 export const API_SERVICES = servicesIn(Object.values(api));

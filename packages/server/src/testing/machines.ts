@@ -21,6 +21,7 @@ export function newMachine(fields: Partial<NewMachine> = {}): NewMachine {
     parentId: "",
     timeoutSeconds: 300,
     autoResume: false,
+    previews: { allowPublicTraffic: true, maskRequestHost: "", trafficId: "" },
     idleSeconds: 0,
     deletePausedAfterSeconds: 0,
     vcpus: 2,

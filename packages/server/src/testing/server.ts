@@ -35,6 +35,8 @@ export async function startTestServer(options: Partial<ServerOptions> = {}): Pro
     graceMs: 2000,
     // Read by nobody but the scan at the end of the run.
     log: openLog("debug", { write: (line) => keepLog("server", line) }),
+    previewDomain: "localhost",
+    certificate: undefined,
     openHost: async () => ({
       service: fakeHost.service,
       connectAgent: (machineId) => fakeHost.connectAgent(machineId),
