@@ -1,4 +1,12 @@
-import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
+import {
+  type BinaryLike,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual,
+} from "node:crypto";
 import { LONGEST_TOKEN_SECONDS, type SignedFamilyName } from "@nullspace/proto/tokens";
 import { randomAlphanumeric } from "./random.js";
 
@@ -32,7 +40,7 @@ export interface SigningKeyStore {
 export class SigningKeys {
   readonly #store: SigningKeyStore;
   readonly #now: () => number;
-  readonly #derived = new Map<string, Uint8Array>();
+  readonly #derived = new Map<string, KeyObject>();
   #keys: readonly SigningKey[];
 
   private constructor(store: SigningKeyStore, keys: readonly SigningKey[], now: () => number) {
@@ -111,12 +119,13 @@ export class SigningKeys {
     return until === undefined || this.#now() < until.getTime();
   }
 
-  #keyOf({ id, secret }: SigningKey, family: SignedFamilyName): Uint8Array {
+  #keyOf({ id, secret }: SigningKey, family: SignedFamilyName): KeyObject {
     const name = `${id} ${family}`;
     const known = this.#derived.get(name);
     if (known !== undefined) return known;
     const info = `nullspace token ${family} 1`;
-    const key = new Uint8Array(hkdfSync("sha256", secret, "nullspace signing keys", info, 32));
+    const derived = hkdfSync("sha256", secret, "nullspace signing keys", info, 32);
+    const key = createSecretKey(new Uint8Array(derived));
     this.#derived.set(name, key);
     return key;
   }
@@ -127,7 +136,7 @@ export function verifiesUntil({ retiredAt }: SigningKey): Date | undefined {
   return retiredAt && new Date(retiredAt.getTime() + LONGEST_TOKEN_SECONDS * 1000);
 }
 
-function macOf(key: Uint8Array, text: string): string {
+function macOf(key: KeyObject | BinaryLike, text: string): string {
   return createHmac("sha256", key).update(text).digest("base64url");
 }
 
