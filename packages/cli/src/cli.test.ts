@@ -385,6 +385,7 @@ describe("which server and key", () => {
   });
 
   test("login takes a key that may not list machines", async () => {
+    cli.env.XDG_CONFIG_HOME = join(home, "narrow");
     server.onCall = () => {
       throw new Fault(ErrorReason.SCOPE_MISSING, "no scope machines:read");
     };
