@@ -13,6 +13,7 @@ import { growth } from "./growth.ts";
 import type { Findings, Measurement } from "./measurement.ts";
 import { memory } from "./memory.ts";
 import { formatJson, formatText, reportOf } from "./report.ts";
+import { preview } from "./preview.ts";
 import { transfer } from "./transfer.ts";
 import { warm } from "./warm.ts";
 
@@ -25,6 +26,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   density,
   growth,
   transfer,
+  preview,
   memory,
 ];
 const RESULTS = join(import.meta.dirname, "results");

@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import {
   FileService,
   GitService,
+  PortService,
   ProcessService,
   PtyService,
   SystemService,
@@ -23,6 +24,7 @@ import { StateStore } from "./guest/state.js";
 import { UserDatabase } from "./guest/users.js";
 import { type Adopted, GuestHelper } from "./helper/guest-helper.js";
 import { ProcessTable } from "./process/process-table.js";
+import { portService } from "./port/port-service.js";
 import { processService } from "./process/process-service.js";
 import { ptyService } from "./pty/pty-service.js";
 import { PtyTable } from "./pty/pty-table.js";
@@ -94,6 +96,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     router.service(FileService, files);
     router.service(PtyService, ptyService(ptys));
     router.service(GitService, gitService({ git, network, newFolder }));
+    router.service(PortService, portService());
   };
   using endpoint = new Http2Endpoint(routes, () => state.settled(), onDefect);
   const channel = new Channel({

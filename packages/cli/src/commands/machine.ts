@@ -31,6 +31,8 @@ export interface CreateFlags extends CommonOptions {
   env?: Record<string, string>;
   cwd?: string;
   idempotencyKey?: string;
+  publicTraffic: boolean;
+  maskHost?: string;
 }
 
 /** `nullspace machine create` */
@@ -55,14 +57,20 @@ export async function createMachine(flags: CreateFlags): Promise<void> {
     envs: flags.env,
     cwd,
     idempotencyKey,
+    network: { allowPublicTraffic: flags.publicTraffic, maskRequestHost: flags.maskHost },
   });
   const machine = await withProgress("starting a machine", creating);
+  const { receipt, trafficAccessToken } = machine;
   if (json) {
     const info = await machine.getInfo();
-    printJson({ ...info, receipt: machine.receipt });
+    printJson({ ...info, receipt, trafficAccessToken });
     return;
   }
   print(`${machine.id}\n`);
+  // Standard output is the id's, which scripts read; this is told once and never again.
+  if (trafficAccessToken !== undefined) {
+    process.stderr.write(`traffic access token: ${trafficAccessToken}\n`);
+  }
   const took = Math.round(performance.now() - started);
   hint(`ready in ${took} ms; run something: nullspace exec ${machine.id} -- uname -a`);
 }

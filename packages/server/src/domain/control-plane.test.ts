@@ -10,6 +10,7 @@ import { FakeHost } from "../testing/fake-host.js";
 import { newMachine, query } from "../testing/machines.js";
 import type { ControlPlane, ControlPlaneOptions } from "./control-plane.js";
 import { TRANSITIONS } from "./transitions.js";
+import { DEFAULT_PROJECT } from "./project.js";
 
 let fakeHost: FakeHost;
 let database: Database;
@@ -360,7 +361,7 @@ describe("what went wrong meanwhile", () => {
       state: "failed",
       failure: textWith("interrupted"),
     });
-    expect(await store.findByIdempotencyKey("k")).toBeUndefined();
+    expect(await store.findByIdempotencyKey(DEFAULT_PROJECT, "k")).toBeUndefined();
   });
 
   test("machines of another host are left alone", async () => {
@@ -382,7 +383,7 @@ describe("what went wrong meanwhile", () => {
 describe("watch", () => {
   test("shows every live machine once, then each change", async () => {
     const { id } = await plane.machines.create(machineRequest(), never);
-    const steps = plane.machines.watch(never);
+    const steps = plane.machines.watch(DEFAULT_PROJECT, never);
     expect(await steps.next()).toMatchObject({ value: { machine: { id, state: "running" } } });
     expect(await steps.next()).toEqual({ done: false, value: { synced: true } });
     const next = async () => {
@@ -400,7 +401,7 @@ describe("watch", () => {
 
   test("ends with its signal", async () => {
     const stop = new AbortController();
-    const steps = plane.machines.watch(stop.signal);
+    const steps = plane.machines.watch(DEFAULT_PROJECT, stop.signal);
     await steps.next();
     const waiting = steps.next();
     stop.abort(new Error("stopped"));

@@ -9,6 +9,7 @@ import type {
   Page,
   TimeoutChanges,
 } from "../domain/machine-store.js";
+import type { Admission } from "../domain/project.js";
 import type { Transition } from "../domain/transitions.js";
 import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
@@ -17,11 +18,13 @@ import {
   changedColumns,
   fromRow,
   newRow,
+  ownedKey,
   timeoutColumns,
   toOptionalDate,
   toState,
 } from "./machine-row.js";
 import { toPage } from "./pages.js";
+import { admit } from "./project-usage.js";
 import type { Schema } from "./schema.js";
 import { stepSnapshot } from "./snapshots.js";
 import { NO_RESERVE, type Reserve } from "./space-reserve.js";
@@ -39,7 +42,11 @@ export class SqlMachineStore implements MachineStore {
     this.#reserve = reserve;
   }
 
-  async insert(machine: NewMachine, note: EventNote): Promise<Machine | undefined> {
+  async insert(
+    machine: NewMachine,
+    note: EventNote,
+    admission?: Admission,
+  ): Promise<Machine | undefined> {
     const labels = Object.entries(machine.metadata).map(([name, value]) => ({
       machine_id: machine.id,
       name,
@@ -48,6 +55,7 @@ export class SqlMachineStore implements MachineStore {
     return this.#database.transaction().execute(async (transaction) => {
       const inserted = await insertRow(transaction, machine);
       if (inserted === undefined) return undefined;
+      if (admission !== undefined) await admit(transaction, machine.projectId, admission);
       if (labels.length > 0) {
         await transaction.insertInto("machine_labels").values(labels).execute();
       }
@@ -65,11 +73,21 @@ export class SqlMachineStore implements MachineStore {
     return row && fromRow(row);
   }
 
-  async findByIdempotencyKey(key: string): Promise<Machine | undefined> {
+  async findIn(projectId: string, id: string): Promise<Machine | undefined> {
     const row = await this.#database
       .selectFrom("machines")
       .selectAll()
-      .where("idempotency_key", "=", key)
+      .where("id", "=", id)
+      .where("project_id", "=", projectId)
+      .executeTakeFirst();
+    return row && fromRow(row);
+  }
+
+  async findByIdempotencyKey(projectId: string, key: string): Promise<Machine | undefined> {
+    const row = await this.#database
+      .selectFrom("machines")
+      .selectAll()
+      .where("idempotency_key", "=", ownedKey(projectId, key))
       .executeTakeFirst();
     return row && fromRow(row);
   }
@@ -140,6 +158,7 @@ export class SqlMachineStore implements MachineStore {
       await appendEvent(transaction, {
         type: "machine timeout set",
         createdAt: at,
+        projectId: row.project_id,
         machineId: id,
         cause: "request",
       });
@@ -152,6 +171,7 @@ export class SqlMachineStore implements MachineStore {
     let select = this.#database
       .selectFrom("machines")
       .selectAll()
+      .where("project_id", "=", query.projectId)
       .where("state", "in", query.states)
       .orderBy("created_at", "desc")
       .orderBy("id", "desc")
@@ -183,6 +203,18 @@ export class SqlMachineStore implements MachineStore {
       .orderBy("id");
     if (hostId !== undefined) select = select.where("host_id", "=", hostId);
     return (await select.execute()).map(fromRow);
+  }
+
+  async listLiveIn(projectId: string): Promise<readonly Machine[]> {
+    const rows = await this.#database
+      .selectFrom("machines")
+      .selectAll()
+      .where("project_id", "=", projectId)
+      .where("state", "in", LIVE_STATES)
+      .orderBy("created_at")
+      .orderBy("id")
+      .execute();
+    return rows.map(fromRow);
   }
 
   async nextDeadline(hostId: string): Promise<Date | undefined> {

@@ -1,6 +1,7 @@
 import { type ExpressionBuilder, type Selectable, sql } from "kysely";
 import type { EventNote } from "../domain/event.js";
 import type { Page, SnapshotStep } from "../domain/machine-store.js";
+import type { Admission } from "../domain/project.js";
 import type {
   Capture,
   NewSnapshot,
@@ -13,8 +14,9 @@ import type {
 import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
 import { appendEvent } from "./events.js";
-import { toDate, toLabels } from "./machine-row.js";
+import { ownedKey, toDate, toLabels } from "./machine-row.js";
 import { toPage } from "./pages.js";
+import { admit } from "./project-usage.js";
 import type { Schema, SnapshotsTable } from "./schema.js";
 import { NO_RESERVE, type Reserve } from "./space-reserve.js";
 
@@ -28,10 +30,13 @@ export class SqlSnapshotStore implements SnapshotStore {
     this.#reserve = reserve;
   }
 
-  async insert(snapshot: NewSnapshot): Promise<Snapshot | undefined> {
-    return this.#database
-      .transaction()
-      .execute(async (transaction) => insertSnapshot(transaction, snapshot));
+  async insert(snapshot: NewSnapshot, admission?: Admission): Promise<Snapshot | undefined> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const inserted = await insertSnapshot(transaction, snapshot);
+      if (inserted === undefined) return undefined;
+      if (admission !== undefined) await admit(transaction, snapshot.projectId, admission);
+      return inserted;
+    });
   }
 
   async find(id: string): Promise<Snapshot | undefined> {
@@ -43,11 +48,21 @@ export class SqlSnapshotStore implements SnapshotStore {
     return row && fromRow(row);
   }
 
-  async findByIdempotencyKey(key: string): Promise<Snapshot | undefined> {
+  async findIn(projectId: string, id: string): Promise<Snapshot | undefined> {
     const row = await this.#database
       .selectFrom("snapshots")
       .selectAll()
-      .where("idempotency_key", "=", key)
+      .where("id", "=", id)
+      .where("project_id", "=", projectId)
+      .executeTakeFirst();
+    return row && fromRow(row);
+  }
+
+  async findByIdempotencyKey(projectId: string, key: string): Promise<Snapshot | undefined> {
+    const row = await this.#database
+      .selectFrom("snapshots")
+      .selectAll()
+      .where("idempotency_key", "=", ownedKey(projectId, key))
       .executeTakeFirst();
     return row && fromRow(row);
   }
@@ -87,6 +102,7 @@ export class SqlSnapshotStore implements SnapshotStore {
     let select = this.#database
       .selectFrom("snapshots")
       .selectAll()
+      .where("project_id", "=", query.projectId)
       .where("state", "=", "ready")
       .orderBy("created_at", "desc")
       .orderBy("id", "desc")
@@ -136,6 +152,7 @@ async function insertSnapshot(
     .insertInto("snapshots")
     .values({
       id: snapshot.id,
+      project_id: snapshot.projectId,
       host_id: snapshot.hostId,
       kind: snapshot.kind,
       state: "creating",
@@ -152,7 +169,7 @@ async function insertSnapshot(
       size_bytes: 0,
       stopped_ms: 0,
       created_at: snapshot.createdAt.getTime(),
-      idempotency_key: snapshot.idempotencyKey ?? null,
+      idempotency_key: ownedKey(snapshot.projectId, snapshot.idempotencyKey),
       request_hash: snapshot.requestHash,
     })
     .onConflict((conflict) => conflict.column("idempotency_key").doNothing())
@@ -186,6 +203,7 @@ async function completeSnapshot(
   await appendEvent(transaction, {
     type: "snapshot created",
     createdAt: at,
+    projectId: row.project_id,
     machineId: row.machine_id,
     snapshotId: id,
     ...note,
@@ -202,12 +220,13 @@ async function removeSnapshot(
   const row = await transaction
     .deleteFrom("snapshots")
     .where("id", "=", id)
-    .returning(["machine_id", "state"])
+    .returning(["project_id", "machine_id", "state"])
     .executeTakeFirst();
   if (row === undefined || row.state === "creating") return;
   await appendEvent(transaction, {
     type: "snapshot deleted",
     createdAt: at,
+    projectId: row.project_id,
     machineId: row.machine_id,
     snapshotId: id,
     ...note,
@@ -217,6 +236,7 @@ async function removeSnapshot(
 function fromRow(row: Selectable<SnapshotsTable>): Snapshot {
   return {
     id: row.id,
+    projectId: row.project_id,
     hostId: row.host_id,
     kind: toKind(row.kind),
     state: toState(row.state),
