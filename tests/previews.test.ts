@@ -112,7 +112,9 @@ test("32 MiB stream each way at once, and the server holds little of it", async 
   await Promise.all([sending, once(answer, "end")]);
   expect(received).toBe(BODY_MIB * MIB);
   expect(hashes.received.digest("hex")).toBe(hashes.sent.digest("hex"));
-  expect((await peakMemory(server.pid)) - before).toBeLessThan(24 * MIB);
+  // However large the body, its garbage collector lets some 40 MiB pile up; to hold one direction
+  // of this body would take 32 more.
+  expect((await peakMemory(server.pid)) - before).toBeLessThan(56 * MIB);
 });
 
 test("a chat works in a browser, until its grant is revoked", async () => {
