@@ -61,6 +61,7 @@ describe("rate limits", () => {
           }
         },
       ),
+      { examples: [[40, 1, [0, 2]]] },
     );
   });
 });

@@ -5,6 +5,9 @@ import type { ProjectLimits } from "./project.js";
 /** How long a burst may be, in seconds of the usual rate, where a project does not say. */
 const BURST_SECONDS = 2;
 
+/** Whoever waits as long as it is told finds a token, although fractions of it do not add up exactly. */
+const TOKEN = 1 - 1e-9;
+
 interface Bucket {
   tokens: number;
   /** When it was as full as that, in milliseconds. */
@@ -40,7 +43,7 @@ export class RateLimits {
     bucket.tokens = Math.min(most, filled);
     bucket.at = now;
     this.#buckets.set(projectId, bucket);
-    if (bucket.tokens < 1) {
+    if (bucket.tokens < TOKEN) {
       throw limited(requestsPerSecond, ((1 - bucket.tokens) / requestsPerSecond) * 1000);
     }
     bucket.tokens--;
