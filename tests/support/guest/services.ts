@@ -1,7 +1,7 @@
 // Runs inside a machine: the services that tests of previews look at.
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
-import type { Duplex } from "node:stream";
+import { type Duplex, pipeline } from "node:stream";
 
 const PAGE = `<!doctype html>
 <title>chat</title>
@@ -21,6 +21,12 @@ const PAGE = `<!doctype html>
   };
 </script>`;
 
+/** 128 MiB. */
+function* large(): Generator<Buffer> {
+  const part = Buffer.alloc(1 << 20);
+  for (let index = 0; index < 128; index++) yield part;
+}
+
 const server = createServer((request, response) => {
   const { pathname } = new URL(request.url ?? "/", "http://guest");
   switch (pathname) {
@@ -33,6 +39,9 @@ const server = createServer((request, response) => {
       break;
     case "/echo":
       request.pipe(response);
+      break;
+    case "/large":
+      pipeline(large(), response, () => undefined);
       break;
     case "/events": {
       response.writeHead(200, { "content-type": "text/event-stream" });
