@@ -112,6 +112,8 @@ test("htop draws the machine's processes, and follows a new size", async () => {
 test("tmux splits, resizes, is left and found again", async () => {
   await using tmux = await open("tmux", ["-f", "/dev/null", "new-session", "-s", "work", "sh"]);
   await tmux.shows("[work]");
+  // What is typed before the shell asks for it is shown before its prompt.
+  await tmux.shows(/^\$/m);
   await tmux.type("echo up''per\r", /^upper/m);
   await tmux.type("\x02:", /^:/m);
   await tmux.type("split-window -h sh\r", /│\$/);
