@@ -4,7 +4,7 @@ import { createClient } from "@connectrpc/connect";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { PortService } from "@nullspace/proto/agent";
-import { agentTransport } from "../agent-transport.js";
+import { agentTransport } from "../../channel/agent-transport.js";
 import { openTunnel } from "../tunnel/port-tunnel.js";
 import { serviceFailure } from "./relay-request.js";
 
