@@ -387,6 +387,11 @@ static int set_time(const char *seconds, const char *nanoseconds) {
   return dry_run ? 0 : clock_settime(CLOCK_REALTIME, &t);
 }
 
+static int hex_digit(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
 // Credits the host's bytes and makes the kernel's generator start anew from them at once.
 static int reseed(const char *hex) {
   struct {
@@ -399,12 +404,12 @@ static int reseed(const char *hex) {
     return -1;
   }
   for (size_t i = 0; i < size; i++) {
-    unsigned value;
-    if (sscanf(hex + 2 * i, "%2x", &value) != 1) {
+    int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+    if (high < 0 || low < 0) {
       errno = EINVAL;
       return -1;
     }
-    ((unsigned char *)pool.info.buf)[i] = value;
+    ((unsigned char *)pool.info.buf)[i] = high << 4 | low;
   }
   pool.info.entropy_count = size * 8;
   pool.info.buf_size = size;
@@ -464,6 +469,14 @@ static int write_file(const char *path, mode_t mode, const char *text, int repla
   return result == 0 && replace ? rename(temporary, path) : result;
 }
 
+static int write_line(const char *path, const char *text) {
+  char *line;
+  if (asprintf(&line, "%s\n", text) < 0) return -1;
+  int result = write_file(path, 0600, line, 0);
+  free(line);
+  return result;
+}
+
 // The hosts file with the machine's own name in Debian's line for it.
 static int write_hosts(const char *path, const char *hostname) {
   static char old[MAX_HOSTS], new[MAX_HOSTS + 512];
@@ -497,15 +510,17 @@ static const char *below(const char *root, const char *path) {
   return result;
 }
 
+// By their names, those that ssh-keygen -A makes: to read the folder takes a restored guest twenty times as long.
 static int remove_host_keys(const char *folder) {
-  DIR *keys = opendir(folder);
-  if (!keys) return errno == ENOENT ? 0 : -1;
-  int result = 0;
-  for (struct dirent *entry; (entry = readdir(keys));)
-    if (strncmp(entry->d_name, "ssh_host_", 9) == 0 && strstr(entry->d_name, "_key"))
-      result |= unlinkat(dirfd(keys), entry->d_name, 0);
-  closedir(keys);
-  return result;
+  static const char *const types[] = {"rsa", "dsa", "ecdsa", "ed25519"};
+  static const char *const parts[] = {"", ".pub"};
+  char path[4096];
+  for (size_t type = 0; type < 4; type++)
+    for (size_t part = 0; part < 2; part++) {
+      snprintf(path, sizeof path, "%s/ssh_host_%s_key%s", folder, types[type], parts[part]);
+      if (unlink(path) != 0 && errno != ENOENT) return -1;
+    }
+  return 0;
 }
 
 struct adoption {
@@ -532,8 +547,9 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
   if (remove_host_keys(below(root, "/etc/ssh")) != 0) return "host-keys";
   snprintf(name, sizeof name, "%s\n", a.boot_id);
   if (write_file(below(folder, "/boot_id"), 0644, name, 0) != 0) return "boot-id";
-  if (write_file(below(folder, "/machine.json"), 0600, a.state, 1) != 0) return "state";
-  if (write_file(below(folder, "/channel.key"), 0600, a.channel_key, 1) != 0) return "state";
+  // Their readers take the first line alone, so one write makes them whole.
+  if (write_line(below(folder, "/machine.json"), a.state) != 0) return "state";
+  if (write_line(below(folder, "/channel.key"), a.channel_key) != 0) return "state";
   // Not replaced: programs of the guest watch this file to learn that they were restored.
   if (write_file(below(folder, "/generation"), 0644, generation, 0) != 0) return "generation";
   if (a.grow[0] && grow_file_system(a.grow, "/") != 0) return "grow";

@@ -32,8 +32,8 @@ import type { Guest } from "./system/adopt.js";
 import { systemService } from "./system/system-service.js";
 import { warmUp } from "./system/warm-up.js";
 
-/** When a new machine gets its SSH host keys, in milliseconds after its adoption. */
-const HOST_KEYS_AFTER_MS = 1000;
+/** When what can wait is done, in milliseconds after an adoption: the machine's first command wants the processor. */
+const AFTER_FIRST_COMMAND_MS = 1000;
 
 export interface AgentOptions {
   /** The byte stream to the host. */
@@ -85,8 +85,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
   const guest: Guest = { helper, state };
   const renewHostKeys = () => {
-    // Not at once: the machine's first command wants the processor.
-    if (!sandboxed) setTimeout(() => void makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
+    if (!sandboxed) {
+      setTimeout(() => void makeHostKeys(table).catch(onDefect), AFTER_FIRST_COMMAND_MS);
+    }
   };
   const system = systemService({
     guest,
@@ -113,7 +114,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const takeOver = async ({ nonce, epoch, channelKey, kept }: Adopted) => {
     if (await state.apply(helper, kept, channelKey, epoch)) renewHostKeys();
     channel.setKeyWithin(nonce, channelKey);
-    endpoint.markAdopted(adoptionMark(nonce));
+    setTimeout(() => endpoint.markAdopted(adoptionMark(nonce)), AFTER_FIRST_COMMAND_MS);
   };
   helper.onAdopted((adopted) => void takeOver(adopted).catch(onDefect));
   await Promise.race([channel.run(signal), helper.lost]);
