@@ -25,11 +25,13 @@ export interface ServerMemory {
 /** A server in a process of its own, as users have it. Disposing kills its machines and stops it. */
 export class BenchServer implements AsyncDisposable {
   readonly client: Nullspace;
+  readonly url: string;
   readonly #child: ChildProcess;
 
-  private constructor(child: ChildProcess, client: Nullspace) {
+  private constructor(child: ChildProcess, { url, apiKey }: { url: string; apiKey: string }) {
     this.#child = child;
-    this.client = client;
+    this.url = url;
+    this.client = new Nullspace({ url, apiKey });
   }
 
   /** Starts a server on a free port and waits until it is ready. */
@@ -47,7 +49,7 @@ export class BenchServer implements AsyncDisposable {
       env: { ...process.env, DATABASE_URL: undefined },
     });
     try {
-      return new BenchServer(child, await clientOf(child));
+      return new BenchServer(child, await readyLineOf(child));
     } catch (cause) {
       child.kill("SIGKILL");
       const tail = (await readFile(join(home, LOG), "utf8")).slice(-LOG_TAIL);
@@ -95,14 +97,14 @@ export class BenchServer implements AsyncDisposable {
   }
 }
 
-async function clientOf(child: ChildProcess): Promise<Nullspace> {
+async function readyLineOf(child: ChildProcess): Promise<{ url: string; apiKey: string }> {
   const { stdout } = child;
   if (stdout === null) throw new Error("the server has no standard output");
   const gone = new AbortController();
   child.once("exit", () => gone.abort(new Error("the server ended")));
   const lines: unknown[] = await once(createInterface(stdout), "line", { signal: gone.signal });
   const ready: unknown = JSON.parse(String(lines[0]));
-  return new Nullspace({ url: stringOf(ready, "url"), apiKey: stringOf(ready, "apiKey") });
+  return { url: stringOf(ready, "url"), apiKey: stringOf(ready, "apiKey") };
 }
 
 function stringOf(value: unknown, name: string): string {

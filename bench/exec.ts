@@ -14,8 +14,6 @@ import { summarise } from "./statistics.ts";
 const LIMIT = 1.3;
 /** The first ones in a new guest meet code that has not run there yet. */
 const WARM_UPS = 5;
-/** A new machine makes its SSH host key soon after it has started, which takes a processor. */
-const SETTLED = "until [ -e /etc/ssh/ssh_host_ed25519_key.pub ]; do sleep 0.1; done";
 
 /** A command in a running machine. */
 export const exec: Measurement = {
@@ -58,11 +56,10 @@ export const exec: Measurement = {
 const ABOUT =
   "The program `true`, without a shell, from the call to its exit code. Through SDK, server and " +
   "agent, against ProcessService.Start asked of the agent's socket itself. In turn, each time in " +
-  "a guest fresh from the same snapshot and adopted, its SSH host key made, the first few commands of each not counted. " +
+  "a guest fresh from the same snapshot and adopted, the first few commands of each not counted. " +
   "The server holds the one connection to the socket of its own machines, so the direct side is a QEMU without one.";
 
 async function sampleExecs(times: number, run: Run): Promise<number[]> {
-  await run("timeout", ["10", "sh", "-c", SETTLED]);
   const samples: number[] = [];
   for (let count = -WARM_UPS; count < times; count++) {
     const { ms, value: exitCode } = await timed(() => run("true", []));

@@ -15,6 +15,7 @@ import { load } from "./load.ts";
 import type { Findings, Measurement } from "./measurement.ts";
 import { memory } from "./memory.ts";
 import { formatJson, formatText, reportOf } from "./report.ts";
+import { preview } from "./preview.ts";
 import { ssh } from "./ssh.ts";
 import { transfer } from "./transfer.ts";
 import { warm } from "./warm.ts";
@@ -31,6 +32,7 @@ const MEASUREMENTS: readonly Measurement[] = [
   density,
   growth,
   transfer,
+  preview,
   memory,
 ];
 const RESULTS = join(import.meta.dirname, "results");

@@ -17,13 +17,15 @@ export interface Findings {
   samples: Record<string, Summary & { unit: Unit }>;
 }
 
-export type Unit = "ms" | "MB/s" | "MiB" | "KiB";
+export type Unit = "ms" | "MB/s" | "MiB" | "KiB" | "1/s" | "1";
 
 /** How many times as much one takes as the other. */
 export interface Ratio {
   value: number;
   /** The most it is to be. */
   limit?: number;
+  /** The least it is to be. */
+  least?: number;
   /** As "Machine.create / bare QEMU". */
   of: string;
 }

@@ -47,6 +47,7 @@ export async function insertEndedMachines(
 function newMachine(snapshotId: string): NewMachine {
   return {
     id: newMachineId(),
+    projectId: "default",
     hostId: "bench",
     templateName: "base",
     templateTag: "latest",
@@ -62,6 +63,7 @@ function newMachine(snapshotId: string): NewMachine {
     onTimeout: "kill",
     timeoutSeconds: 300,
     autoResume: false,
+    previews: { allowPublicTraffic: true, maskRequestHost: "", trafficId: "" },
     idleSeconds: 0,
     deletePausedAfterSeconds: 0,
     idempotencyKey: undefined,

@@ -40,12 +40,12 @@ export function formatText(report: Report): string {
       `Node ${on.nodeVersion}, ${on.date}`,
     table(
       ["ratio", "value", "limit", "", "of"],
-      Object.entries(ratios).map(([name, { value, limit, of }]) => [
+      Object.entries(ratios).map(([name, ratio]) => [
         name,
-        `${value.toFixed(2)}x`,
-        limit === undefined ? "" : `${limit}x`,
-        limit === undefined ? "" : value <= limit ? "within" : "OVER",
-        of,
+        `${ratio.value.toFixed(2)}x`,
+        boundOf(ratio),
+        verdictOf(ratio),
+        ratio.of,
       ]),
     ),
     table(
@@ -73,6 +73,17 @@ export function formatText(report: Report): string {
     ...Object.entries(measurements).map(([name, { about }]) => fold(`${name}: ${about}`)),
   ];
   return `${parts.filter((part) => part !== "").join("\n\n")}\n`;
+}
+
+function boundOf({ limit, least }: Ratio): string {
+  if (limit !== undefined) return `${limit}x`;
+  return least === undefined ? "" : `>= ${least}x`;
+}
+
+function verdictOf({ value, limit, least }: Ratio): string {
+  if (limit !== undefined) return value <= limit ? "within" : "OVER";
+  if (least !== undefined) return value >= least ? "within" : "UNDER";
+  return "";
 }
 
 /** Columns as wide as what is in them; empty without rows. */

@@ -26,6 +26,14 @@ export function summarise(samples: readonly number[]): Summary {
   };
 }
 
+/** The value below which this share of the samples lies. @throws RangeError when there are none. */
+export function quantileOf(samples: readonly number[], share: number): number {
+  return quantile(
+    samples.toSorted((a, b) => a - b),
+    share,
+  );
+}
+
 function quantile(sorted: readonly number[], share: number): number {
   const at = share * (sorted.length - 1);
   const below = sorted[Math.floor(at)];

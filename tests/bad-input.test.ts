@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmod, mkdir, mkdtemp, open, readdir, rm, truncate } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, open, readdir, rm, symlink, truncate } from "node:fs/promises";
 import { createServer } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
@@ -171,35 +171,91 @@ describe("damage", () => {
   });
 });
 
+/** A home on a disk of its own, as small as it says. Images and templates lie elsewhere. */
+async function homeOnSmallDisk(megabytes: number): Promise<{ home: string } & AsyncDisposable> {
+  const scratch = await mkdtemp(join(tmpdir(), "nullspace-full-"));
+  await using opened = new AsyncDisposableStack();
+  opened.defer(() => rm(scratch, { recursive: true }));
+  const image = join(scratch, "disk.img");
+  const home = join(scratch, "home");
+  await mkdir(home);
+  {
+    await using file = await open(image, "w");
+    await file.truncate(megabytes << 20);
+  }
+  execFileSync("mkfs.ext4", ["-q", image]);
+  execFileSync("mount", ["-o", "loop", image, home]);
+  opened.defer(() => void execFileSync("umount", [home]));
+  const prepared = inject("preparedHome");
+  await symlink(join(prepared, "images"), join(home, "images"));
+  await mkdir(join(home, "snapshots"));
+  for (const name of await readdir(join(prepared, "snapshots"))) {
+    await symlink(join(prepared, "snapshots", name), join(home, "snapshots", name));
+  }
+  const owner = opened.move();
+  return { home, [Symbol.asyncDispose]: () => owner.disposeAsync() };
+}
+
+/** Takes all the space that a home's disk has left. */
+function fillDisk(home: string): void {
+  const fill = (block: string) =>
+    `dd if=/dev/zero of=${home}/filler bs=${block} oflag=append conv=notrunc 2>/dev/null`;
+  execFileSync("sh", ["-c", `${fill("64k")}; ${fill("4k")}; ${fill("512")}; sync ${home}/filler`]);
+}
+
 describe("a full disk", () => {
   test("create fails, says so, and leaves nothing", async () => {
-    const scratch = await mkdtemp(join(tmpdir(), "nullspace-full-"));
-    const image = join(scratch, "disk.img");
-    const home = join(scratch, "home");
-    await mkdir(home);
-    await using file = await open(image, "w");
-    await file.truncate(64 << 20);
-    execFileSync("mkfs.ext4", ["-q", image]);
-    execFileSync("mount", ["-o", "loop", image, home]);
-    try {
-      // The images and templates stay outside: only what a machine writes goes to the small disk.
-      for (const part of ["images", "snapshots"]) {
-        await mkdir(join(home, part));
-        execFileSync("mount", ["--bind", join(inject("preparedHome"), part), join(home, part)]);
+    await using disk = await homeOnSmallDisk(64);
+    const { home } = disk;
+    await using server = await startServer({ home });
+    const { machines } = server.client;
+    await (await machines.create()).kill();
+    fillDisk(home);
+    const error = machines.create();
+    await expect(error).rejects.toBeInstanceOf(ResourceExhaustedError);
+    await expect(error).rejects.toMatchObject({ reason: "DISK_FULL" });
+    await truncate(join(home, "filler"), 0);
+    expect((await leftovers(home)).directories).toEqual([]);
+    await (await machines.create()).kill();
+  });
+
+  test("kill and delete make room, though not even the server's database has any", async () => {
+    await using disk = await homeOnSmallDisk(256);
+    const { home } = disk;
+    await using server = await startServer({ home });
+    const { machines, snapshots, keys } = server.client;
+    const grow = "head -c 16000000 /dev/urandom | tee /dev/shm/big > /workspace/big; sync";
+    const running = await machines.create({ timeoutSeconds: 0 });
+    await running.commands.run(grow);
+    const snapshot = await running.createSnapshot();
+    await running.commands.run(grow);
+    const paused = await machines.create({ timeoutSeconds: 0 });
+    await paused.commands.run(grow);
+    await paused.pause();
+    /** Until the database cannot grow by one more row. */
+    const fill = async () => {
+      for (;;) {
+        fillDisk(home);
+        const outcome = await keys.create("one more").catch((error: unknown) => error);
+        if (outcome instanceof ResourceExhaustedError) return outcome.reason;
       }
-      await using server = await startServer({ home });
-      const { machines } = server.client;
-      await (await machines.create()).kill();
-      execFileSync("sh", ["-c", `dd if=/dev/zero of=${home}/filler bs=64k 2>/dev/null || true`]);
-      const error = machines.create();
-      await expect(error).rejects.toBeInstanceOf(ResourceExhaustedError);
-      await expect(error).rejects.toMatchObject({ reason: "DISK_FULL" });
-      await truncate(join(home, "filler"), 0);
-      expect((await leftovers(home)).directories).toEqual([]);
-      await (await machines.create()).kill();
-    } finally {
-      for (const part of ["snapshots", "images", ""]) execFileSync("umount", [join(home, part)]);
-      await rm(scratch, { recursive: true });
-    }
+    };
+    expect(await fill()).toBe("DISK_FULL");
+    await paused.kill();
+    expect((await machines.getInfo(paused.id)).state).toBe("killed");
+    expect(await fill()).toBe("DISK_FULL");
+    await snapshots.delete(snapshot.id);
+    expect((await snapshots.list()).items).toEqual([]);
+    expect(await fill()).toBe("DISK_FULL");
+    await running.kill();
+    expect((await machines.getInfo(running.id)).state).toBe("killed");
+    const { processes, directories, cgroups } = await leftovers(home, [running.id, paused.id]);
+    expect({ processes, directories, cgroups }).toEqual({
+      processes: [],
+      directories: [],
+      cgroups: [],
+    });
+    // What they had is enough for another one.
+    await (await machines.create()).kill();
   });
 });

@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     fileParallelism: false,
-    globalSetup: "./support/prepared-home.ts",
+    globalSetup: ["@nullspace/log-scan/global-setup", "./support/prepared-home.ts"],
     testTimeout: 180_000,
     hookTimeout: 300_000,
   },

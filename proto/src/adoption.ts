@@ -38,6 +38,8 @@ export function adoptionArguments(request: AdoptRequest): string[] {
     JSON.stringify(kept),
     Buffer.from(request.channelKey).toString("hex"),
     request.growRoot ? ROOT_DISK : "",
+    request.sshHostKey,
+    request.sshHostPublicKey,
   ];
 }
 

@@ -7,6 +7,8 @@ import {
   type ErrorRule,
   rule,
 } from "./gen/nullspace/v1/error_pb.js";
+import { RETRY_AFTER_HEADER } from "./headers.js";
+import { redactSecrets } from "./redaction.js";
 
 /** What a {@link Fault} tells besides its reason and message. */
 export interface FaultOptions {
@@ -14,6 +16,8 @@ export interface FaultOptions {
   remedy?: string;
   /** Facts about this failure, by name. */
   details?: Record<string, string>;
+  /** When to make the call again, in milliseconds from now. */
+  retryAfterMs?: number;
   cause?: unknown;
 }
 
@@ -28,12 +32,15 @@ export class Fault extends Error {
   readonly reason: ErrorReason;
   readonly remedy: string;
   readonly details: Record<string, string>;
+  /** 0 where nothing is known. */
+  readonly retryAfterMs: number;
 
   constructor(reason: ErrorReason, message: string, options: FaultOptions = {}) {
     super(message, { cause: options.cause });
     this.reason = reason;
     this.remedy = options.remedy ?? "";
     this.details = options.details ?? {};
+    this.retryAfterMs = Math.ceil(options.retryAfterMs ?? 0);
   }
 }
 
@@ -47,17 +54,45 @@ export function errorRule(reason: ErrorReason): ErrorRule {
 /** The Connect error that carries a fault to clients of every protocol. */
 export function toConnectError(fault: Fault): ConnectError {
   const { code, retryable } = errorRule(fault.reason);
+  const { retryAfterMs } = fault;
+  // Callers name things by what they like, also by a credential that they took for another thing.
+  const details: Record<string, string> = {};
+  for (const [name, text] of Object.entries(fault.details)) details[name] = redactSecrets(text);
   const info = create(ErrorInfoSchema, {
     reason: fault.reason,
     retryable,
     remedy: fault.remedy,
-    details: fault.details,
+    details,
+    retryAfterMs,
   });
   const detail = { desc: ErrorInfoSchema, value: info };
   // error.proto numbers its codes as Connect does; a test holds them to it.
   const status: number = code;
   // oxlint-disable-next-line typescript/no-unsafe-enum-assignment
-  return new ConnectError(fault.message, status, undefined, [detail], fault.cause);
+  return new ConnectError(
+    redactSecrets(fault.message),
+    status,
+    headersOf(fault),
+    [detail],
+    fault.cause,
+  );
+}
+
+function headersOf({ retryAfterMs }: Fault): Record<string, string> | undefined {
+  return retryAfterMs === 0
+    ? undefined
+    : { [RETRY_AFTER_HEADER]: String(Math.ceil(retryAfterMs / 1000)) };
+}
+
+/**
+ * Puts what a failure says of when to call again into the headers of its response: a stream tells
+ * its failure behind its headers, where HTTP does not look for it.
+ */
+export function hoistRetryAfter({ metadata }: ConnectError, header: Headers): void {
+  const retryAfter = metadata.get(RETRY_AFTER_HEADER);
+  if (retryAfter === null) return;
+  header.set(RETRY_AFTER_HEADER, retryAfter);
+  metadata.delete(RETRY_AFTER_HEADER);
 }
 
 const REASON_BY_CODE: Partial<Record<Code, ErrorReason>> = {

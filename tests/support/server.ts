@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
+import { keepLog } from "@nullspace/log-scan";
 import { Nullspace } from "@nullspace/sdk";
 
 /** The program of the server. */
@@ -93,7 +94,10 @@ function spawnServer({ home, env, args = [] }: ServerOptions) {
     { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } },
   );
   const log: string[] = [];
-  child.stderr.on("data", (data: Buffer) => log.push(data.toString()));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    log.push(text);
+    keepLog(child.pid ?? "", text);
+  });
   return { child, log };
 }
 

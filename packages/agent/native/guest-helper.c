@@ -127,6 +127,7 @@ struct spawn {
   size_t group_count;
   int ends[3];  // the child's
   int has_terminal;
+  int as_shell;  // do all that bash -c does before it becomes the one program of its line
   const char *volatile failed_step;  // written by the vforked child
   volatile int failed_errno;
 };
@@ -149,6 +150,37 @@ static void exec_on_path(const struct spawn *s) {
     else if (errno != ENOENT && errno != ENOTDIR) return;
   }
   errno = denied ? EACCES : ENOENT;
+}
+
+static int is_program(const char *file) {
+  struct stat found;
+  return stat(file, &found) == 0 && S_ISREG(found.st_mode) && access(file, X_OK) == 0;
+}
+
+// Where bash would find the program: the first file on PATH that may be executed.
+static int find_as_shell(const struct spawn *s, const char *path, char *file, size_t room) {
+  const char *name = s->argv[0];
+  if (strchr(name, '/')) return (size_t)snprintf(file, room, "%s", name) < room;
+  for (const char *at = path, *end; *at; at = *end ? end + 1 : end) {
+    end = strchrnul(at, ':');
+    if ((size_t)snprintf(file, room, "%.*s/%s", (int)(end - at), at, name) >= room) return 0;
+    if (is_program(file)) return 1;
+  }
+  return 0;
+}
+
+// The caller has left room for three variables before NULL, and knows that bash would change no others.
+static void exec_as_shell(struct spawn *s) {
+  char file[4096] = "_=", folder[4096] = "PWD=";
+  const char *path = "";
+  char **end = s->envp;
+  for (; *end; end++)
+    if (strncmp(*end, "PATH=", 5) == 0) path = *end + 5;
+  errno = ENOENT;
+  if (!find_as_shell(s, path, file + 2, sizeof file - 2)) return;
+  if (syscall(SYS_getcwd, folder + 4, sizeof folder - 4) < 0) return;
+  end[0] = folder, end[1] = file, end[2] = "SHLVL=0", end[3] = NULL;
+  execve(file + 2, s->argv, s->envp);
 }
 
 // Runs in the vforked child, on the parent's memory: system calls only, raw ones where glibc keeps state.
@@ -178,7 +210,8 @@ static void __attribute__((noreturn, noinline)) become(struct spawn *s) {
   s->failed_step = "cwd";
   if (chdir(s->cwd) < 0) goto failed;
   s->failed_step = "exec";
-  exec_on_path(s);
+  if (s->as_shell) exec_as_shell(s);
+  else exec_on_path(s);
 failed:
   s->failed_errno = errno;
   _exit(127);
@@ -252,8 +285,9 @@ static int make_terminal(struct child *c, struct spawn *s, const char *size) {
 
 // STDIN is 0 for none, 1 for a pipe, or the size of a terminal as "80x24".
 // spawn META UID GID GROUPS CWD STDIN ARGC ARGV... ENV...
-static void do_spawn(const char *seq, char **arg, int count) {
-  struct spawn s = {.ends = {-1, -1, -1}, .failed_step = "stdio"};
+// spawn-line, with the same, does what bash -c does with the line of these words, or fails.
+static void do_spawn(const char *seq, char **arg, int count, int as_shell) {
+  struct spawn s = {.ends = {-1, -1, -1}, .as_shell = as_shell, .failed_step = "stdio"};
   struct child *c = calloc(1, sizeof *c);
   if (!c) abort();
   for (int i = 0; i < 3; i++) c->fds[i] = -1;
@@ -387,6 +421,11 @@ static int set_time(const char *seconds, const char *nanoseconds) {
   return dry_run ? 0 : clock_settime(CLOCK_REALTIME, &t);
 }
 
+static int hex_digit(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
 // Credits the host's bytes and makes the kernel's generator start anew from them at once.
 static int reseed(const char *hex) {
   struct {
@@ -399,12 +438,12 @@ static int reseed(const char *hex) {
     return -1;
   }
   for (size_t i = 0; i < size; i++) {
-    unsigned value;
-    if (sscanf(hex + 2 * i, "%2x", &value) != 1) {
+    int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+    if (high < 0 || low < 0) {
       errno = EINVAL;
       return -1;
     }
-    ((unsigned char *)pool.info.buf)[i] = value;
+    ((unsigned char *)pool.info.buf)[i] = high << 4 | low;
   }
   pool.info.entropy_count = size * 8;
   pool.info.buf_size = size;
@@ -464,6 +503,14 @@ static int write_file(const char *path, mode_t mode, const char *text, int repla
   return result == 0 && replace ? rename(temporary, path) : result;
 }
 
+static int write_line(const char *path, const char *text) {
+  char *line;
+  if (asprintf(&line, "%s\n", text) < 0) return -1;
+  int result = write_file(path, 0600, line, 0);
+  free(line);
+  return result;
+}
+
 // The hosts file with the machine's own name in Debian's line for it.
 static int write_hosts(const char *path, const char *hostname) {
   static char old[MAX_HOSTS], new[MAX_HOSTS + 512];
@@ -497,20 +544,34 @@ static const char *below(const char *root, const char *path) {
   return result;
 }
 
-static int remove_host_keys(const char *folder) {
-  DIR *keys = opendir(folder);
-  if (!keys) return errno == ENOENT ? 0 : -1;
+#define HOST_KEY "ssh_host_ed25519_key"
+
+// The one host key of the machine; those of another kind are of the machine before, and go. By
+// their names, those that ssh-keygen -A gives: to read the folder takes a restored guest far longer.
+static int write_host_key(const char *folder, const char *private_key, const char *public_key) {
+  static const char *const others[] = {"rsa", "dsa", "ecdsa"}, *const parts[] = {"", ".pub"};
+  char path[4096];
+  // A root file system without OpenSSH.
+  if (access(folder, F_OK) != 0) return errno == ENOENT ? 0 : -1;
+  for (int i = 0; i < 6; i++) {
+    snprintf(path, sizeof path, "%s/ssh_host_%s_key%s", folder, others[i / 2], parts[i % 2]);
+    if (unlink(path) != 0 && errno != ENOENT) return -1;
+  }
+  // Written over only if nobody but root can have it open, or read it meanwhile.
+  snprintf(path, sizeof path, "%s/" HOST_KEY, folder);
+  struct stat now;
   int result = 0;
-  for (struct dirent *entry; (entry = readdir(keys));)
-    if (strncmp(entry->d_name, "ssh_host_", 9) == 0 && strstr(entry->d_name, "_key"))
-      result |= unlinkat(dirfd(keys), entry->d_name, 0);
-  closedir(keys);
-  return result;
+  if (lstat(path, &now) == 0 &&
+      (!S_ISREG(now.st_mode) || now.st_uid != geteuid() || now.st_nlink != 1 || (now.st_mode & 07777) != 0600))
+    result = unlink(path);
+  if (result == 0) result = write_file(path, 0600, private_key, 0);
+  snprintf(path, sizeof path, "%s/" HOST_KEY ".pub", folder);
+  return result == 0 ? write_file(path, 0644, public_key, 0) : result;
 }
 
 struct adoption {
   const char *seconds, *nanoseconds, *entropy, *machine_id, *hostname, *boot_id, *generation, *state,
-      *channel_key, *grow;
+      *channel_key, *grow, *host_key, *public_host_key;
 };
 
 // Makes the guest a machine of its own. Gives the step that failed, or NULL.
@@ -529,11 +590,12 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
   if (write_file(below(root, "/etc/hostname"), 0644, name, 0) != 0) return "hostname";
   if (write_hosts(below(root, "/etc/hosts"), a.hostname) != 0) return "hosts";
   if (!dry_run && sethostname(a.hostname, strlen(a.hostname)) != 0) return "hostname";
-  if (remove_host_keys(below(root, "/etc/ssh")) != 0) return "host-keys";
+  if (write_host_key(below(root, "/etc/ssh"), a.host_key, a.public_host_key) != 0) return "host-key";
   snprintf(name, sizeof name, "%s\n", a.boot_id);
   if (write_file(below(folder, "/boot_id"), 0644, name, 0) != 0) return "boot-id";
-  if (write_file(below(folder, "/machine.json"), 0600, a.state, 1) != 0) return "state";
-  if (write_file(below(folder, "/channel.key"), 0600, a.channel_key, 1) != 0) return "state";
+  // Their readers take the first line alone, so one write makes them whole.
+  if (write_line(below(folder, "/machine.json"), a.state) != 0) return "state";
+  if (write_line(below(folder, "/channel.key"), a.channel_key) != 0) return "state";
   // Not replaced: programs of the guest watch this file to learn that they were restored.
   if (write_file(below(folder, "/generation"), 0644, generation, 0) != 0) return "generation";
   if (a.grow[0] && grow_file_system(a.grow, "/") != 0) return "grow";
@@ -548,10 +610,11 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
 static const char *root_folder = "", *state_folder = "";
 static int port = -1, host_is_there = 1;
 
-enum { ADOPT_ARGUMENTS = 10 };
+enum { ADOPT_ARGUMENTS = 12 };
 
 static struct adoption adoption_of(char **arg) {
-  return (struct adoption){arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6], arg[7], arg[8], arg[9]};
+  return (struct adoption){arg[0], arg[1], arg[2], arg[3], arg[4], arg[5], arg[6], arg[7], arg[8], arg[9],
+                           arg[10], arg[11]};
 }
 
 static void tell_host(const char *seq, const char *step) {
@@ -589,7 +652,8 @@ static char **split(char *frame, uint32_t length, int *count) {
   *count = 0;
   for (uint32_t i = 0; i < length; i++) *count += frame[i] == 0;
   if (length == 0 || frame[length - 1] != 0 || *count < 2) return NULL;
-  char **field = calloc(*count + 1, sizeof *field);
+  // With room for NULL, and for what spawn-line adds.
+  char **field = calloc(*count + 4, sizeof *field);
   if (!field) abort();
   for (int i = 0; i < *count; i++, frame += strlen(frame) + 1) field[i] = frame;
   return field;
@@ -604,7 +668,12 @@ static void handle(char *frame, uint32_t length) {
   int arguments = count - 2, result;
   errno = EINVAL;
   if (strcmp(verb, "spawn") == 0 && arguments >= 8) {
-    do_spawn(seq, arg, arguments);
+    do_spawn(seq, arg, arguments, 0);
+    free(field);
+    return;
+  }
+  if (strcmp(verb, "spawn-line") == 0 && arguments >= 8) {
+    do_spawn(seq, arg, arguments, 1);
     free(field);
     return;
   }

@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import {
   FileService,
   GitService,
+  PortService,
   ProcessService,
   PtyService,
   SystemService,
@@ -21,8 +22,8 @@ import { outliveUserProcesses, separateUserProcesses } from "./guest/protection.
 import { StateStore } from "./guest/state.js";
 import { UserDatabase } from "./guest/users.js";
 import { type Adopted, GuestHelper } from "./helper/guest-helper.js";
-import { makeHostKeys } from "./system/host-keys.js";
 import { ProcessTable } from "./process/process-table.js";
+import { portService } from "./port/port-service.js";
 import { processService } from "./process/process-service.js";
 import { ptyService } from "./pty/pty-service.js";
 import { PtyTable } from "./pty/pty-table.js";
@@ -31,8 +32,8 @@ import type { Guest } from "./system/adopt.js";
 import { systemService } from "./system/system-service.js";
 import { warmUp } from "./system/warm-up.js";
 
-/** When a new machine gets its SSH host keys, in milliseconds after its adoption. */
-const HOST_KEYS_AFTER_MS = 1000;
+/** When what can wait is done, in milliseconds after an adoption: the machine's first command wants the processor. */
+const AFTER_FIRST_COMMAND_MS = 1000;
 
 export interface AgentOptions {
   /** The byte stream to the host. */
@@ -83,14 +84,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const network = new GitNetwork(git, desk, newFolder);
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
   const guest: Guest = { helper, state };
-  const renewHostKeys = () => {
-    // Not at once: the machine's first command wants the processor.
-    if (!sandboxed) setTimeout(() => void makeHostKeys(table).catch(onDefect), HOST_KEYS_AFTER_MS);
-  };
   const system = systemService({
     guest,
     setChannelKey: (key) => channel.setKey(key),
-    makeHostKeys: renewHostKeys,
     bootIdFile: join(stateFolder, "boot_id"),
     warmUp: () => warmUp({ endpoint, table, guest, folder: "/tmp", user: options.defaultUser }),
   });
@@ -102,6 +98,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     add(FileService, files);
     add(PtyService, ptyService(ptys));
     add(GitService, gitService({ git, network, newFolder }));
+    add(PortService, portService());
   };
   using endpoint = new Http2Endpoint(services, () => state.settled(), onDefect);
   const channel = new Channel({
@@ -110,9 +107,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     onSession: (stream) => endpoint.accept(stream),
   });
   const takeOver = async ({ nonce, epoch, channelKey, kept }: Adopted) => {
-    if (await state.apply(helper, kept, channelKey, epoch)) renewHostKeys();
+    await state.apply(helper, kept, channelKey, epoch);
     channel.setKeyWithin(nonce, channelKey);
-    endpoint.markAdopted(adoptionMark(nonce));
+    setTimeout(() => endpoint.markAdopted(adoptionMark(nonce)), AFTER_FIRST_COMMAND_MS);
   };
   helper.onAdopted((adopted) => void takeOver(adopted).catch(onDefect));
   await Promise.race([channel.run(signal), helper.lost]);

@@ -283,6 +283,38 @@ describe("keys", () => {
   });
 });
 
+describe("accounts", () => {
+  const textOf = async (...args: string[]) => (await cli.run(args)).stdout.toString();
+
+  test("keys of a project, with scopes", async () => {
+    const args = ["key", "create", "reader", "--project", "team-a", "--json"];
+    const created = parse(
+      (await cli.run([...args, "--scope", "machines:read", "--scope", "audit:read"])).stdout,
+    );
+    expect(created).toMatchObject({
+      project: "team-a",
+      scopes: ["machines:read", "audit:read"],
+    });
+    const { code, stderr } = await cli.run(["key", "create", "x", "--scope", "machines:fly"]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("machines:read")]);
+    expect(await textOf("key", "rotate-signing")).toMatch(/new .*signs\nold .*verifies until/);
+  });
+
+  test("projects: create, list, get, limit", async () => {
+    expect(await textOf("project", "create", "team-a", "--machines", "5")).toBe("team-a\n");
+    expect(await textOf("project", "list")).toMatch(/team-a .*machines=5/);
+    expect(await textOf("project", "limit", "team-a", "--vcpus", "8")).toBe("team-a  vcpus=8\n");
+    expect(await textOf("project", "get", "team-a")).toMatch(/machines +2 +no limit\nvcpus +4 +8/);
+    expect((await cli.run(["project", "get", "nobody"])).code).toBe(3);
+  });
+
+  test("the audit trail", async () => {
+    expect(await textOf("audit", "--key", "k7")).toMatch(/k7 +MachineService\/Create +m1 +ok +r1/);
+    const page = parse((await cli.run(["audit", "--cursor", "2", "--json"])).stdout);
+    expect(page).toMatchObject({ items: [{ outcome: "QUOTA_EXCEEDED" }], nextCursor: null });
+  });
+});
+
 describe("failures", () => {
   const reasons = [
     [ErrorReason.MACHINE_NOT_FOUND, 3],
@@ -350,6 +382,14 @@ describe("which server and key", () => {
     expect(other.code).toBe(4);
     expect(other.stderr).toContain("nullspace login");
     await rm(join(home, ".config"), { recursive: true });
+  });
+
+  test("login takes a key that may not list machines", async () => {
+    cli.env.XDG_CONFIG_HOME = join(home, "narrow");
+    server.onCall = () => {
+      throw new Fault(ErrorReason.SCOPE_MISSING, "no scope machines:read");
+    };
+    expect((await cli.run(["login"], `${server.apiKey}\n`)).code).toBe(0);
   });
 
   test("the key of this computer's server is found", async () => {

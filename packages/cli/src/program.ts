@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { addAuditCommand } from "./commands/audit.command.js";
 import { addCompletionCommand } from "./commands/completion.command.js";
 import { addCpCommand } from "./commands/cp.command.js";
 import { addEventsCommand } from "./commands/events.command.js";
@@ -8,7 +9,9 @@ import { addGitCommands } from "./commands/git.command.js";
 import { addKeyCommands } from "./commands/key.command.js";
 import { addLocalCommands } from "./commands/local.command.js";
 import { addMachineCommands } from "./commands/machine.command.js";
+import { addPreviewCommands } from "./commands/preview.command.js";
 import { addProcessCommands } from "./commands/process.command.js";
+import { addProjectCommands } from "./commands/project.command.js";
 import { addShellCommand } from "./commands/shell.command.js";
 import { addSnapshotCommands } from "./commands/snapshot.command.js";
 import { ExitCode } from "./exit-code.js";
@@ -49,7 +52,10 @@ export function createProgram(): Command {
   addFilesCommands(program);
   addGitCommands(program);
   addProcessCommands(program);
+  addPreviewCommands(program);
   addKeyCommands(program);
+  addProjectCommands(program);
+  addAuditCommand(program);
   addLocalCommands(program);
   addCompletionCommand(program);
   return program;

@@ -1,10 +1,13 @@
 import { createTransport } from "#transport";
 import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
 import {
+  AuditService,
   EventService,
   KeyService,
   MACHINE_ID_HEADER,
   MachineService,
+  ProjectService,
+  PreviewService,
   SnapshotService,
   TransferService,
 } from "@nullspace/proto";
@@ -12,7 +15,7 @@ import { FileService, GitService, ProcessService, PtyService } from "@nullspace/
 import { type CallOptions, CallScope, DEFAULT_TIMEOUT_MS } from "./call.js";
 import type { Configuration } from "./configuration.js";
 import { toNullspaceError } from "./error-mapping.js";
-import { backoffMs, CALL_RETRIES, isTransient, pause, type RetryPolicy } from "./retry.js";
+import { CALL_RETRIES, delayMs, isTransient, pause, type RetryPolicy } from "./retry.js";
 
 /** What a single attempt of a call is made with. */
 export interface AttemptOptions {
@@ -41,8 +44,11 @@ export class Connection {
   readonly url: string;
   readonly machines: Client<typeof MachineService>;
   readonly snapshots: Client<typeof SnapshotService>;
+  readonly previews: Client<typeof PreviewService>;
   readonly events: Client<typeof EventService>;
   readonly keys: Client<typeof KeyService>;
+  readonly projects: Client<typeof ProjectService>;
+  readonly audit: Client<typeof AuditService>;
   readonly transfers: Client<typeof TransferService>;
   readonly processes: Client<typeof ProcessService>;
   readonly files: Client<typeof FileService>;
@@ -65,8 +71,11 @@ export class Connection {
     const { transport } = closable;
     this.machines = createClient(MachineService, transport);
     this.snapshots = createClient(SnapshotService, transport);
+    this.previews = createClient(PreviewService, transport);
     this.events = createClient(EventService, transport);
     this.keys = createClient(KeyService, transport);
+    this.projects = createClient(ProjectService, transport);
+    this.audit = createClient(AuditService, transport);
     this.transfers = createClient(TransferService, transport);
     this.processes = createClient(ProcessService, transport);
     this.files = createClient(FileService, transport);
@@ -92,7 +101,7 @@ export class Connection {
           const error = toNullspaceError(cause, signal);
           const tryAgain = rule.idempotent === true && isTransient(error);
           if (!tryAgain || retry >= policy.retries) throw error;
-          const delay = backoffMs(policy, retry);
+          const delay = delayMs(policy, retry, error);
           if (delay >= scope.remainingMs) throw error;
           await pause(delay, scope.signal);
         }

@@ -149,6 +149,7 @@ export function toNullspaceError(error: unknown, signal?: AbortSignal): Nullspac
     remedy: info.remedy,
     details: { ...info.details },
     requestId,
+    retryAfterMs: info.retryAfterMs || undefined,
     cause: failure,
   });
 }
@@ -156,8 +157,9 @@ export function toNullspaceError(error: unknown, signal?: AbortSignal): Nullspac
 /** Why a fork has no such child. */
 export function toForkError(message: string, info: ErrorInfo | undefined): NullspaceError {
   if (info === undefined) return new InternalError(message);
-  const { reason, remedy, details } = info;
-  return toNullspaceError(toConnectError(new Fault(reason, message, { remedy, details })));
+  const { reason, remedy, details, retryAfterMs } = info;
+  const fault = new Fault(reason, message, { remedy, details, retryAfterMs });
+  return toNullspaceError(toConnectError(fault));
 }
 
 /** The class of reasons that have one of their own, whatever their code. */

@@ -46,6 +46,7 @@ export interface NullspaceErrorOptions {
   remedy?: string;
   details?: Readonly<Record<string, string>>;
   requestId?: string | undefined;
+  retryAfterMs?: number | undefined;
   cause?: unknown;
 }
 
@@ -83,6 +84,8 @@ export class NullspaceError extends Error {
   readonly details: Readonly<Record<string, string>>;
   /** The request's id in the server's log, where a server answered. */
   readonly requestId: string | undefined;
+  /** When to make the call again, in milliseconds, where the server says: limits and quotas do. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(message: string, options: NullspaceErrorOptions = {}) {
     super(withRemedy(message, options.remedy), { cause: options.cause });
@@ -92,6 +95,7 @@ export class NullspaceError extends Error {
     this.remedy = options.remedy ?? "";
     this.details = options.details ?? {};
     this.requestId = options.requestId;
+    this.retryAfterMs = options.retryAfterMs;
   }
 }
 

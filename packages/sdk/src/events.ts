@@ -9,7 +9,7 @@ import type { Connection } from "./connection.js";
 import { NullspaceError, UnavailableError } from "./errors.js";
 import { fromStateMessage, type MachineState } from "./machine-info.js";
 import { Page, type PagePromise, pagePromise } from "./page.js";
-import { backoffMs, isTransient, pause, REATTACH_RETRIES } from "./retry.js";
+import { delayMs, isTransient, pause, REATTACH_RETRIES } from "./retry.js";
 
 /** A stream that lived for so long was well: failures before it do not count, in milliseconds. */
 const WELL_MS = 10_000;
@@ -115,7 +115,7 @@ export class Events {
         if (performance.now() - startedAt > WELL_MS) failures = 0;
         const lost = error instanceof NullspaceError && isTransient(error);
         if (!lost || signal.aborted || failures >= REATTACH_RETRIES.retries) throw error;
-        await pause(backoffMs(REATTACH_RETRIES, failures), signal);
+        await pause(delayMs(REATTACH_RETRIES, failures, error), signal);
       }
     }
   }

@@ -1,9 +1,11 @@
+export type { Audit, AuditEntry, ListAuditOptions } from "./audit.js";
 export type { CallOptions } from "./call.js";
 export type { Commands } from "./commands/commands.js";
 export type { CommandHandle, WaitOptions } from "./commands/handle.js";
 export type {
   BaseCommandOptions,
   CommandOptions,
+  ConnectCommandOptions,
   ProgramOptions,
   ShellOptions,
   Signal,
@@ -51,7 +53,15 @@ export type { FileWatch } from "./files/watch.js";
 export type { Git } from "./git/git.js";
 export type * from "./git/options.js";
 export type * from "./git/results.js";
-export type { ApiKey, CreatedApiKey, Keys, ListKeysOptions } from "./keys.js";
+export type {
+  ApiKey,
+  CreatedApiKey,
+  CreateKeyOptions,
+  Keys,
+  ListKeysOptions,
+  RotateSigningOptions,
+  SigningKey,
+} from "./keys.js";
 export { Machine } from "./machine.js";
 export type {
   MachineField,
@@ -66,12 +76,23 @@ export type {
   CreateOptions,
   GetInfoOptions,
   ListOptions,
+  NetworkOptions,
   RunOnceOptions,
   SetTimeoutOptions,
 } from "./machine-options.js";
 export type { Machines } from "./machines.js";
 export { Nullspace } from "./nullspace.js";
 export type { Page, PagePromise } from "./page.js";
+export type {
+  CreateProjectOptions,
+  ListProjectsOptions,
+  Project,
+  ProjectLimits,
+  Projects,
+  ProjectUsage,
+  ProjectWithUsage,
+} from "./projects.js";
+export type { Scope } from "./scopes.js";
 export {
   type CreateSnapshotOptions,
   type ListSnapshotsOptions,
@@ -80,6 +101,21 @@ export {
   type SnapshotKind,
   type Snapshots,
 } from "./snapshots.js";
+export type {
+  ListPreviewsOptions,
+  PreviewGrant,
+  PreviewHostInfo,
+  PreviewProxyOptions,
+  PreviewProxyTarget,
+  PreviewReadiness,
+  PreviewTransport,
+  PreviewUrl,
+  SignedPreviewOptions,
+  SignedPreviewUrl,
+  WaitForPreviewOptions,
+} from "./previews/options.js";
+export type { Previews } from "./previews/previews.js";
+export { redactPreviewToken, redactPreviewUrl } from "@nullspace/proto";
 export type {
   ConnectPtyOptions,
   CreatePtyOptions,

@@ -36,6 +36,7 @@ const CREATE_TIMEOUT_MS = 300_000;
 export interface CreatedMachine {
   id: string;
   receipt: AdoptionReceipt | undefined;
+  trafficAccessToken?: string | undefined;
 }
 
 /** The calls of MachineService, in the words of the SDK. */
@@ -63,13 +64,20 @@ export class MachineCalls {
       idleSeconds: options.idleSeconds ?? 0,
       deletePausedAfterSeconds: options.deletePausedAfterSeconds ?? 0,
       warmPool: toWarmPoolMessage(options.warmPool),
+      previews: {
+        allowPublicTraffic: options.network?.allowPublicTraffic ?? true,
+        maskRequestHost: options.network?.maskRequestHost ?? "",
+      },
     };
-    const { machine, receipt } = await this.#connection.unary(
+    const { machine, receipt, trafficAccessToken } = await this.#connection.unary(
       options,
       (attempt) => this.#connection.machines.create(request, attempt),
       { idempotent: true, defaultTimeoutMs: CREATE_TIMEOUT_MS },
     );
-    return created({ machine, receipt });
+    return {
+      ...created({ machine, receipt }),
+      trafficAccessToken: trafficAccessToken || undefined,
+    };
   }
 
   async connect(id: string, options: ConnectOptions): Promise<CreatedMachine> {

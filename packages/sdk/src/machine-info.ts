@@ -75,6 +75,8 @@ export interface MachineInfo {
   lastActiveAt: Date | undefined;
   /** It was waiting in the warm pool when it was asked for. */
   fromWarmPool: boolean;
+  /** How its previews behave: what `network` said when it was created. */
+  previews: { allowPublicTraffic: boolean; maskRequestHost: string | undefined };
 }
 
 /** Name of a part of {@link MachineInfo}. */
@@ -151,6 +153,10 @@ export function fromMachineMessage(machine: MachineMessage): MachineInfo {
     deletePausedAfterSeconds: machine.deletePausedAfterSeconds,
     lastActiveAt: dateOf(machine.lastActiveAt),
     fromWarmPool: machine.fromWarmPool,
+    previews: {
+      allowPublicTraffic: machine.previews?.allowPublicTraffic ?? true,
+      maskRequestHost: machine.previews?.maskRequestHost || undefined,
+    },
   };
 }
 

@@ -22,6 +22,19 @@ import type {
 } from "./machine-options.js";
 import type { PagePromise } from "./page.js";
 import { type CreateSnapshotOptions, type SnapshotInfo, Snapshots } from "./snapshots.js";
+import type {
+  ListPreviewsOptions,
+  PreviewGrant,
+  PreviewHostInfo,
+  PreviewProxyOptions,
+  PreviewProxyTarget,
+  PreviewReadiness,
+  PreviewUrl,
+  SignedPreviewOptions,
+  SignedPreviewUrl,
+  WaitForPreviewOptions,
+} from "./previews/options.js";
+import { Previews } from "./previews/previews.js";
 import { Pty } from "./pty/pty.js";
 
 /**
@@ -46,6 +59,11 @@ export class Machine implements AsyncDisposable {
    * handle from `connect` of a machine that ran already.
    */
   readonly receipt: AdoptionReceipt | undefined;
+  /**
+   * What requests to previews carry besides, in the header `x-nullspace-traffic-access-token`.
+   * Only on the handle from `create` with `network: { allowPublicTraffic: false }`: keep it.
+   */
+  readonly trafficAccessToken: string | undefined;
   /** Runs commands in the machine. */
   readonly commands: Commands;
   /** Reads and writes the machine's files. */
@@ -55,19 +73,27 @@ export class Machine implements AsyncDisposable {
   /** Terminal sessions. */
   readonly pty: Pty;
   readonly #calls: MachineCalls;
+  readonly #previews: Previews;
   readonly #connection: Connection;
   #paused = false;
 
   /** @internal Use {@link Machine.create} or {@link Machine.connect}. */
-  constructor(connection: Connection, id: string, receipt?: AdoptionReceipt) {
+  constructor(
+    connection: Connection,
+    id: string,
+    receipt?: AdoptionReceipt,
+    trafficAccessToken?: string,
+  ) {
     const agent = new AgentConnection(connection, id);
     this.id = id;
     this.receipt = receipt;
+    this.trafficAccessToken = trafficAccessToken;
     this.commands = new Commands(agent);
     this.files = new Files(agent);
     this.git = new Git(agent);
     this.pty = new Pty(agent);
     this.#calls = new MachineCalls(connection);
+    this.#previews = new Previews(connection, id);
     this.#connection = connection;
   }
 
@@ -263,6 +289,88 @@ export class Machine implements AsyncDisposable {
     return (await this.files.downloadUrl(path, options)).url;
   }
 
+  /** Tells where a port's previews are, without a way in: to be shown and logged. */
+  getPreviewUrl(port: number, options: CallOptions = {}): Promise<PreviewUrl> {
+    return this.#previews.address(port, options);
+  }
+
+  /** {@link createSignedPreviewUrl}, with the host that the URLs name. */
+  getHostInfo(port: number, options: SignedPreviewOptions = {}): Promise<PreviewHostInfo> {
+    return this.#previews.host(port, options);
+  }
+
+  /** The URL that {@link createSignedPreviewUrl} makes. */
+  async getUrl(port: number, options: SignedPreviewOptions = {}): Promise<string> {
+    return (await this.#previews.sign(port, options)).url;
+  }
+
+  /** The URL for WebSockets that {@link createSignedPreviewUrl} makes. */
+  async getWebsocketUrl(port: number, options: SignedPreviewOptions = {}): Promise<string> {
+    return (await this.#previews.sign(port, options)).websocketUrl;
+  }
+
+  /**
+   * Makes a URL that lets whoever has it into one port of this machine, until it
+   * expires or is revoked. It does not wait for the service: {@link waitForPreview} does.
+   *
+   * @throws PermissionError `PORT_REFUSED` for port 22 and 5900 to 5999
+   * @throws ConflictError `MACHINE_NOT_RUNNING` for a machine that has ended
+   * @example
+   * ```ts
+   * const { url, grant } = await machine.createSignedPreviewUrl(3000, { expiresInSeconds: 600 });
+   * console.log(url); // open it in a browser
+   * await machine.revokePreviewUrl(grant.id);
+   * ```
+   */
+  createSignedPreviewUrl(
+    port: number,
+    options: SignedPreviewOptions = {},
+  ): Promise<SignedPreviewUrl> {
+    return this.#previews.sign(port, options);
+  }
+
+  /** Lists the ways into this machine, newest first, with how they were used. */
+  listPreviewUrls(options: ListPreviewsOptions = {}): PagePromise<PreviewGrant> {
+    return this.#previews.list(options);
+  }
+
+  /**
+   * Ends a way in, and cuts what is connected through it. Revoking it again changes nothing.
+   *
+   * @throws NotFoundError `PREVIEW_NOT_FOUND`
+   */
+  revokePreviewUrl(grantId: string, options: CallOptions = {}): Promise<PreviewGrant> {
+    return this.#previews.revoke(grantId, options);
+  }
+
+  /**
+   * Waits until a service is there: until it takes connections or, with `path`, answers
+   * with a status below 500. A service that is not there in time is a result: look at `ready`.
+   *
+   * @example
+   * ```ts
+   * await machine.commands.run("python3 -m http.server 8000", { background: true });
+   * const { ready, message } = await machine.waitForPreview(8000, { path: "/" });
+   * if (!ready) throw new Error(message);
+   * ```
+   */
+  waitForPreview(port: number, options: WaitForPreviewOptions = {}): Promise<PreviewReadiness> {
+    return this.#previews.wait(port, options);
+  }
+
+  /**
+   * Makes what a proxy of your own needs to show one port under a name of yours: where it
+   * sends requests, and the tokens that it adds to them in a header.
+   *
+   * @throws as {@link createSignedPreviewUrl}
+   */
+  createPreviewProxyTarget(
+    port: number,
+    options: PreviewProxyOptions = {},
+  ): Promise<PreviewProxyTarget> {
+    return this.#previews.proxyTarget(port, options);
+  }
+
   /** Kills the machine, unless it was paused through this handle: who saves it wants it again. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#paused) await this.kill();
@@ -274,8 +382,8 @@ export async function createMachine(
   connection: Connection,
   options: CreateOptions,
 ): Promise<Machine> {
-  const { id, receipt } = await new MachineCalls(connection).create(options);
-  return new Machine(connection, id, receipt);
+  const { id, receipt, trafficAccessToken } = await new MachineCalls(connection).create(options);
+  return new Machine(connection, id, receipt, trafficAccessToken);
 }
 
 /** @internal {@link Machine.connect} through a given connection. */

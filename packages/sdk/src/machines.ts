@@ -21,6 +21,8 @@ import type {
   SetTimeoutOptions,
 } from "./machine-options.js";
 import type { PagePromise } from "./page.js";
+import type { PreviewGrant } from "./previews/options.js";
+import { Previews } from "./previews/previews.js";
 import type { SnapshotInfo } from "./snapshots.js";
 
 /** The machines of one account: what the static methods of {@link Machine} do, for this client. */
@@ -52,6 +54,16 @@ export class Machines {
   /** See {@link Machine.pause}. */
   pause(id: string, options: CallOptions = {}): Promise<SnapshotInfo> {
     return this.#calls.pause(id, options);
+  }
+
+  /** The previews of a machine, also of a paused one, which this does not wake. */
+  previews(id: string): Previews {
+    return new Previews(this.#connection, id);
+  }
+
+  /** See {@link Machine.revokePreviewUrl}. */
+  revokePreviewUrl(grantId: string, options: CallOptions = {}): Promise<PreviewGrant> {
+    return this.previews("").revoke(grantId, options);
   }
 
   /** Forks a machine, as {@link Machine.fork} does; one result for each child, also for one. */

@@ -1,8 +1,10 @@
+import { Audit } from "./audit.js";
 import { type ConnectionOptions, resolveConfiguration } from "./configuration.js";
 import { Connection } from "./connection.js";
 import { Events } from "./events.js";
 import { Keys } from "./keys.js";
 import { Machines } from "./machines.js";
+import { Projects } from "./projects.js";
 import { Snapshots } from "./snapshots.js";
 
 /**
@@ -26,6 +28,10 @@ export class Nullspace implements AsyncDisposable {
   readonly events: Events;
   /** The API keys of this account. */
   readonly keys: Keys;
+  /** Projects, their limits and what they hold. */
+  readonly projects: Projects;
+  /** Who did what. */
+  readonly audit: Audit;
   readonly #connection: Connection;
 
   /**
@@ -42,6 +48,8 @@ export class Nullspace implements AsyncDisposable {
     this.snapshots = new Snapshots(this.#connection);
     this.events = new Events(this.#connection);
     this.keys = new Keys(this.#connection);
+    this.projects = new Projects(this.#connection);
+    this.audit = new Audit(this.#connection);
   }
 
   /** Cancels every call in flight and closes the connection. Machines run on. */

@@ -1,6 +1,6 @@
 import type { CallOptions } from "./call.js";
 import { NullspaceError, TimeoutError } from "./errors.js";
-import { backoffMs, CALL_RETRIES, isTransient, pause, REATTACH_RETRIES } from "./retry.js";
+import { CALL_RETRIES, delayMs, isTransient, pause, REATTACH_RETRIES } from "./retry.js";
 
 /** Options for attempts that follow each other and share the deadline of the first. */
 export function sharedDeadline<T extends CallOptions>(options: T): () => T {
@@ -44,7 +44,7 @@ export async function* resumeStream<T>(
       const isLost = error instanceof NullspaceError && isTransient(error);
       const policy = hasBegun() ? REATTACH_RETRIES : CALL_RETRIES;
       if (!isLost || failures >= policy.retries || signal.aborted) throw error;
-      await pause(backoffMs(policy, failures), signal);
+      await pause(delayMs(policy, failures, error), signal);
     }
   }
 }

@@ -1,4 +1,4 @@
-import { type NullspaceError, UnavailableError } from "./errors.js";
+import { NullspaceError, UnavailableError } from "./errors.js";
 
 /** How often and how patiently something is tried again. */
 export interface RetryPolicy {
@@ -21,9 +21,17 @@ export const REATTACH_RETRIES: RetryPolicy = {
   longestDelayMs: 2_000,
 };
 
-/** Whether a failure says that nothing is wrong with the call, only with the way there. */
+/** Whether a failure says that nothing is wrong with the call, only with the way there or the moment. */
 export function isTransient(error: NullspaceError): boolean {
+  // What a rate limit refuses was not begun.
+  if (error.reason === "RATE_LIMITED") return true;
   return error instanceof UnavailableError && error.retryable;
+}
+
+/** Delay before try number `retry` after a failure, in milliseconds: never less than the server asks for. */
+export function delayMs(policy: RetryPolicy, retry: number, error: unknown): number {
+  const asked = error instanceof NullspaceError ? (error.retryAfterMs ?? 0) : 0;
+  return Math.max(backoffMs(policy, retry), asked);
 }
 
 /**
@@ -31,7 +39,7 @@ export function isTransient(error: NullspaceError): boolean {
  * doubled each time, with half of it random so that clients that failed
  * together do not come back together.
  */
-export function backoffMs(policy: RetryPolicy, retry: number): number {
+function backoffMs(policy: RetryPolicy, retry: number): number {
   const full = Math.min(policy.longestDelayMs, policy.firstDelayMs * 2 ** retry);
   return full / 2 + (Math.random() * full) / 2;
 }

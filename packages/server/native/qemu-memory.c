@@ -4,7 +4,8 @@
 // privately. Until QEMU 9 it then also punches holes into that file when the guest inflates its
 // balloon: a guest could wipe the snapshot that all its siblings are restored from. So QEMU gets
 // the file as an open descriptor, for reading only, and its attempt to open MEMORY_PATH is
-// answered with a duplicate of that descriptor.
+// answered with a duplicate of that descriptor. A hole in it is taken for made: QEMU then goes on
+// to give up its own copies of those pages, which is what the balloon is for.
 //
 // A snapshot holds the pages that differ from what its machine was restored from, and nothing
 // else. When QEMU has mapped the whole image at the bottom, the pages of each layer above are
@@ -89,6 +90,20 @@ static int is_memory(int fd) {
   struct stat memory, mapped;
   if (fstat(MEMORY, &memory) != 0 || fstat(fd, &mapped) != 0) return 0;
   return memory.st_dev == mapped.st_dev && memory.st_ino == mapped.st_ino;
+}
+
+static int is_read_only(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_ACCMODE) == O_RDONLY;
+}
+
+int fallocate64(int fd, int mode, off_t offset, off_t length) {
+  if ((mode & FALLOC_FL_PUNCH_HOLE) && is_read_only(fd) && is_memory(fd)) return 0;
+  return syscall(SYS_fallocate, fd, mode, offset, length);
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t length) {
+  return fallocate64(fd, mode, offset, length);
 }
 
 static void map_layers(char *memory, size_t length, int prot) {

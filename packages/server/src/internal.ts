@@ -4,9 +4,11 @@
  *
  * @module
  */
+export { agentTransport } from "./channel/agent-transport.js";
 export type { NewMachine } from "./domain/machine-store.js";
 export { newMachineId } from "./domain/random.js";
 export { TRANSITIONS } from "./domain/transitions.js";
+export { openTunnel } from "./edge/tunnel/port-tunnel.js";
 export * from "./host/parts.js";
 export { openDatabase } from "./store/database.js";
 export { SqlMachineStore } from "./store/machines.js";

@@ -4,12 +4,15 @@ import { runServer, type ServerFlags } from "./run-server.js";
 import {
   DEFAULT_HOME,
   DEFAULT_HOST,
+  DEFAULT_KEEP_AUDIT_DAYS,
   DEFAULT_KEEP_DAYS,
   DEFAULT_MAX_MACHINES,
   DEFAULT_PORT,
+  DEFAULT_PREVIEW_DOMAIN,
   defaultMaxMemoryMb,
   LOG_LEVELS,
   poolEntry,
+  projectLimit,
   wholeNumber,
 } from "./settings.js";
 
@@ -55,6 +58,33 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
       wholeNumber(0, 3650),
       DEFAULT_KEEP_DAYS,
     )
+    .option(
+      "--keep-audit-days <n>",
+      "days that the audit trail is kept",
+      wholeNumber(0, 3650),
+      DEFAULT_KEEP_AUDIT_DAYS,
+    )
+    .option(
+      "--project-limit <name=n>",
+      "limit of every project without one of its own; may be given more than once",
+      projectLimit,
+      {},
+    )
+    .addOption(
+      new Option(
+        "--preview-domain <domain>",
+        "domain of previews; a URL such as https://preview.example.com behind a proxy",
+      )
+        .env("NULLSPACE_PREVIEW_DOMAIN")
+        .default(DEFAULT_PREVIEW_DOMAIN),
+    )
+    .addOption(
+      new Option(
+        "--tls-cert <file>",
+        "certificate with its chain, as PEM: the port speaks TLS too",
+      ).env("NULLSPACE_TLS_CERT"),
+    )
+    .addOption(new Option("--tls-key <file>", "its key, as PEM").env("NULLSPACE_TLS_KEY"))
     .action(async (flags: ServerFlags) => {
       exitCode = await runServer(flags);
     });

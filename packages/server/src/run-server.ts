@@ -1,7 +1,12 @@
 import { resolve } from "node:path";
 import { Fault } from "@nullspace/proto/fault";
-import { type DestinationStream, destination, type Logger, pino } from "pino";
+import { redactSecrets } from "@nullspace/proto/tokens";
+import { type DestinationStream, destination, type Logger } from "pino";
+import { readCertificate } from "./certificate.js";
+import type { ProjectLimits } from "./domain/project.js";
+import type { Certificate } from "./http/listener.js";
 import { QemuHost } from "./host/qemu-host.js";
+import { openLog, takeConsole } from "./log.js";
 import { type Server, startServer } from "./server.js";
 import { GRACE_MS, type LOG_LEVELS } from "./settings.js";
 import { StartError } from "./start-error.js";
@@ -19,18 +24,25 @@ export interface ServerFlags {
   maxMachines: number;
   maxMemoryMb: number;
   keepDays: number;
+  keepAuditDays: number;
+  projectLimit: ProjectLimits;
   warmPool: ReadonlyMap<string, number>;
+  previewDomain: string;
+  tlsCert?: string;
+  tlsKey?: string;
 }
 
 /** Runs a server until the process is told to stop, and gives the exit code. */
 export async function runServer(flags: ServerFlags): Promise<number> {
-  const log = openLog(flags.logLevel);
+  const log = openLog(flags.logLevel, standardError());
+  takeConsole(log);
   const asked = Promise.withResolvers<NodeJS.Signals>();
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, asked.resolve);
   process.on("unhandledRejection", (err) => die(log, err));
   process.on("uncaughtException", (err) => die(log, err));
   try {
-    await using server = await startServer(serverOptions(flags, log));
+    const certificate = await readCertificate(flags);
+    await using server = await startServer(serverOptions(flags, certificate, log));
     process.stdout.write(flags.json ? readyLine(server) : welcome(server));
     log.info({ signal: await asked.promise }, "asked to stop");
     // Whoever asks twice is in a hurry.
@@ -39,12 +51,16 @@ export async function runServer(flags: ServerFlags): Promise<number> {
     return 0;
   } catch (error) {
     if (!(error instanceof StartError) && !(error instanceof Fault)) throw error;
-    process.stderr.write(`nullspace-server: ${error.message}\n${error.remedy}\n`);
+    process.stderr.write(redactSecrets(`nullspace-server: ${error.message}\n${error.remedy}\n`));
     return 1;
   }
 }
 
-function serverOptions(flags: ServerFlags, log: Logger): Parameters<typeof startServer>[0] {
+function serverOptions(
+  flags: ServerFlags,
+  certificate: Certificate | undefined,
+  log: Logger,
+): Parameters<typeof startServer>[0] {
   const { home, host, port, qemu, maxMachines, maxMemoryMb, keepDays, warmPool } = flags;
   return {
     home: resolve(home),
@@ -52,18 +68,22 @@ function serverOptions(flags: ServerFlags, log: Logger): Parameters<typeof start
     port,
     databaseUrl: process.env["DATABASE_URL"],
     capacity: { maxMachines, maxMemoryMb },
+    projectLimits: flags.projectLimit,
     keepEndedMs: keepDays * DAY_MS,
+    keepAuditMs: flags.keepAuditDays * DAY_MS,
     graceMs: GRACE_MS,
+    previewDomain: flags.previewDomain,
+    certificate,
     log,
     openHost: (path) => QemuHost.open({ home: path, qemu, warmPool, log }),
   };
 }
 
-/** Logs go to standard error as JSON, one object a line. Losing their reader is no reason to end. */
-function openLog(level: string): Logger {
+/** Losing their reader is no reason to end. */
+function standardError(): DestinationStream {
   const stream: DestinationStream & NodeJS.EventEmitter = destination({ dest: 2, sync: true });
   stream.on("error", () => undefined);
-  return pino({ level, base: null }, stream);
+  return stream;
 }
 
 function die(log: Logger, err: unknown): never {

@@ -3,30 +3,49 @@ import { isIPv6 } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createClient, createRouterTransport, type ServiceImpl } from "@connectrpc/connect";
-import { ErrorReason } from "@nullspace/proto";
+import { ErrorReason, isAudited, scopeOf } from "@nullspace/proto";
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
 import { HostService } from "@nullspace/proto/host";
 import type { CapacityLimits } from "./domain/capacity.js";
 import { ControlPlane } from "./domain/control-plane.js";
 import type { HostClient } from "./domain/host.js";
 import type { Log } from "./domain/log.js";
+import type { ProjectLimits } from "./domain/project.js";
+import { SigningKeys } from "./domain/signing-keys.js";
+import { parsePreviewHost, parsePreviewSite, type PreviewSite } from "./domain/preview-address.js";
+import { routeToMachine } from "./domain/preview-route.js";
+import { PreviewTokens } from "./domain/preview-tokens.js";
 import { TransferUrls } from "./domain/transfer-urls.js";
-import { AgentProxy } from "./edge/agent-proxy.js";
+import { type AdmittedCall, type AgentCall, AgentProxy } from "./edge/agent-proxy.js";
 import type { EdgeRequest, EdgeResponse } from "./edge/exchange.js";
+import { PreviewEdge } from "./edge/preview/preview-edge.js";
+import { Probe } from "./edge/preview/probe.js";
 import { Transfers } from "./edge/transfer/transfers.js";
 import { ensureOperatorCredentials } from "./home/operator-credentials.js";
 import { ServerHome } from "./home/server-home.js";
 import { ServerLock } from "./home/server-lock.js";
 import { createApp } from "./http/app.js";
 import { CONSOLE_PATH, ConsoleFiles } from "./http/console-files.js";
-import { Listener, type RequestHandler } from "./http/listener.js";
+import {
+  type Certificate,
+  Listener,
+  type RequestHandler,
+  type UpgradeHandler,
+} from "./http/listener.js";
+import { isPrivate } from "./http/private-way.js";
 import { answerText } from "./http/plain-answers.js";
+import { rpcName } from "./rpc/rpc-name.js";
 import { apiOptions } from "./rpc/routes.js";
+import { SqlAuditStore } from "./store/audit.js";
+import { StartError } from "./start-error.js";
 import { openDatabase } from "./store/database.js";
 import { SqlEventStore } from "./store/events.js";
 import { SqlKeyStore } from "./store/keys.js";
 import { SqlMachineStore } from "./store/machines.js";
+import { SqlProjectStore } from "./store/projects.js";
+import { SqlPreviewStore } from "./store/previews.js";
 import { SqlSnapshotStore } from "./store/snapshots.js";
+import { NO_RESERVE, SpaceReserve } from "./store/space-reserve.js";
 
 /** What a server needs of the host that runs its machines. */
 export interface Host extends AsyncDisposable {
@@ -46,10 +65,18 @@ export interface ServerOptions {
   /** A `postgres://` URL; `nullspace.db` in the home when `undefined`. */
   readonly databaseUrl: string | undefined;
   readonly capacity: CapacityLimits;
+  /** Limits of projects that have none of their own. */
+  readonly projectLimits: ProjectLimits;
   /** How long the record of an ended machine is kept, in milliseconds. */
   readonly keepEndedMs: number;
+  /** How long the audit trail is kept, in milliseconds. */
+  readonly keepAuditMs: number;
   /** How long calls in progress may take to finish when it stops, in milliseconds. */
   readonly graceMs: number;
+  /** Domain of previews, or a URL where a proxy stands before the server; see `parsePreviewSite`. */
+  readonly previewDomain: string;
+  /** The server speaks TLS, besides, when there is one. */
+  readonly certificate: Certificate | undefined;
   readonly log: Log;
   readonly openHost: (home: string) => Promise<Host>;
 }
@@ -76,28 +103,45 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   // Before the slow parts: a port that is taken should be known at once.
   let app: RequestHandler = answerStarting;
+  let upgrades: UpgradeHandler | undefined;
   const listener = await Listener.open({
     host: options.host,
     port: options.port,
     onRequest: (request, response) => app(request, response),
+    upgrades: {
+      wants: (request) => upgrades?.wants(request) ?? false,
+      take: (request, socket, head) => upgrades?.take(request, socket, head),
+    },
+    certificate: options.certificate,
   });
   stack.defer(() => listener.close(0));
   const url = urlOf(options.host, listener.port);
+  const previewSite = previewSiteOf(options, listener.port);
 
   const location = options.databaseUrl ?? (await home.databaseFile());
   const onIdleError = (err: Error) => log.warn({ err }, "a database connection broke");
   const database = await openDatabase(location, onIdleError);
   stack.defer(() => database.destroy());
+  const reserve =
+    options.databaseUrl === undefined ? await SpaceReserve.open(home.reserveFile) : NO_RESERVE;
   const host = stack.use(await options.openHost(home.path));
   const onDefect = (err: unknown) => log.error({ err }, "defect");
+  const signingKeys = await SigningKeys.open(home.signingKeys);
+  const previewTokens = new PreviewTokens(signingKeys, await home.trafficKey());
   const controlPlane = stack.use(
     new ControlPlane({
       hostId: await home.hostId(),
       host: hostClient(host, onDefect),
-      machineStore: new SqlMachineStore(database),
-      snapshotStore: new SqlSnapshotStore(database),
+      machineStore: new SqlMachineStore(database, reserve),
+      snapshotStore: new SqlSnapshotStore(database, reserve),
       eventStore: new SqlEventStore(database),
       keyStore: new SqlKeyStore(database),
+      projectStore: new SqlProjectStore(database),
+      auditStore: new SqlAuditStore(database),
+      projectLimits: options.projectLimits,
+      keepAuditMs: options.keepAuditMs,
+      previewStore: new SqlPreviewStore(database),
+      previewTokens,
       capacity: options.capacity,
       keepEndedMs: options.keepEndedMs,
       eagerTemplate: "base",
@@ -107,14 +151,42 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   await controlPlane.start();
   const apiKey = await ensureOperatorCredentials(home.credentialsFile, controlPlane.keys, url);
 
-  const transferUrls = new TransferUrls(await home.transferKey());
+  const transferUrls = new TransferUrls(signingKeys);
   const stopping = new AbortController();
+  const connectAgent = (machineId: string, signal: AbortSignal) =>
+    host.connectAgent(machineId, signal);
+  const use = (machineId: string) => controlPlane.activity.begin(machineId);
+  const { previews } = controlPlane;
+  const previewEdge = new PreviewEdge({
+    parseHost: (name) => parsePreviewHost(previewSite, name),
+    secure: previewSite.secure,
+    admit: (token, door) => previews.admit(token, door),
+    isRevoked: (grantId) => previews.isRevoked(grantId),
+    onRevoked: (callback) => previews.onRevoked(callback),
+    signCookie: (pass) => previewTokens.sign("cookie", "http", pass),
+    isTrafficToken: (token, trafficId) => previewTokens.isTraffic(token, trafficId),
+    route: (machineId, signal) => routeToMachine(controlPlane, machineId, signal, stopping.signal),
+    use,
+    usage: previews.usage,
+    connectAgent,
+    stopping: stopping.signal,
+    onDefect,
+  });
   app = createApp({
-    api: apiOptions({ controlPlane, transferUrls, stopping: stopping.signal, onDefect }),
+    api: apiOptions({
+      controlPlane,
+      transferUrls,
+      signingKeys,
+      previewTokens,
+      previewSite,
+      previewProbe: new Probe(connectAgent),
+      stopping: stopping.signal,
+      onDefect,
+    }),
     proxy: new AgentProxy({
-      admit: (authorization, machineId) => admit(controlPlane, authorization, machineId),
-      use: (machineId) => controlPlane.activity.begin(machineId),
-      connectAgent: (machineId, signal) => host.connectAgent(machineId, signal),
+      admit: async (call) => admit(controlPlane, call),
+      use,
+      connectAgent,
       stopping: stopping.signal,
       onDefect,
     }),
@@ -124,15 +196,18 @@ export async function startServer(options: ServerOptions): Promise<Server> {
         await controlPlane.machines.getRunning(grant.machineId);
         return grant;
       },
-      use: (machineId) => controlPlane.activity.begin(machineId),
-      connectAgent: (machineId, signal) => host.connectAgent(machineId, signal),
+      use,
+      connectAgent,
       stopping: stopping.signal,
       onDefect,
     }),
+    previews: previewEdge,
+    requireTls: options.certificate !== undefined,
     console: await ConsoleFiles.load(consoleDirectory()),
     stopping: stopping.signal,
     log,
   });
+  upgrades = previewUpgrades(previewEdge, options.certificate !== undefined);
   log.info({ url, home: home.path, pid: process.pid }, "ready");
 
   const running = stack.move();
@@ -146,6 +221,30 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       await listener.close(options.graceMs);
       await running.disposeAsync();
       log.info({}, "stopped; its machines go on");
+    },
+  };
+}
+
+/** Where previews are. @throws StartError for what names no place. */
+function previewSiteOf(options: ServerOptions, port: number): PreviewSite {
+  const secure = options.certificate !== undefined;
+  const site = parsePreviewSite(options.previewDomain, { secure, port });
+  if (site !== undefined) return site;
+  throw new StartError(`${JSON.stringify(options.previewDomain)} is no domain for previews`, {
+    remedy: 'Give --preview-domain a domain, or a URL such as "https://preview.example.com".',
+  });
+}
+
+/** WebSockets, to hosts of previews; whatever else asks for another protocol goes on with HTTP. */
+function previewUpgrades(edge: PreviewEdge, requireTls: boolean): UpgradeHandler {
+  return {
+    wants: (request) =>
+      request.headers.upgrade?.toLowerCase() === "websocket" &&
+      edge.placeOf(request) !== undefined &&
+      (!requireTls || isPrivate(request)),
+    take(request, socket, head) {
+      const place = edge.placeOf(request) ?? "none";
+      void edge.upgrade(place, request, socket, head);
     },
   };
 }
@@ -166,13 +265,30 @@ function hostClient(host: Host, onDefect: (error: unknown) => void): HostClient 
   return createClient(HostService, transport);
 }
 
+/** Lets a call pass to a machine's agent, if it is for a machine that its caller can reach. */
 async function admit(
-  { keys, machines }: ControlPlane,
-  authorization: string | undefined,
-  machineId: string,
-): Promise<void> {
-  await keys.authenticate(authorization);
-  await machines.getRunning(machineId);
+  controlPlane: ControlPlane,
+  { method, machineId, authorization, requestId }: AgentCall,
+): Promise<AdmittedCall> {
+  const rpc = rpcName(method);
+  const caller = await controlPlane.gate.admit({
+    authorization,
+    rpc,
+    scope: scopeOf(method),
+    requestId,
+  });
+  await controlPlane.machinesOf(caller).getRunning(machineId);
+  return {
+    async note() {
+      if (!isAudited(method)) return;
+      await controlPlane.audit.note(caller, {
+        rpc,
+        objectId: machineId,
+        outcome: "forwarded",
+        requestId,
+      });
+    },
+  };
 }
 
 function serverStopping(): Fault {

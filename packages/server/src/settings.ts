@@ -1,14 +1,20 @@
 import { totalmem } from "node:os";
+import { ProjectLimitsSchema } from "@nullspace/proto";
 import { InvalidArgumentError } from "commander";
+import type { ProjectLimits } from "./domain/project.js";
 
 /** Where the server keeps everything unless told otherwise. */
 export const DEFAULT_HOME = "/var/lib/nullspace";
 /** Where it listens unless told otherwise. */
 export const DEFAULT_HOST = "127.0.0.1";
 export const DEFAULT_PORT = 7070;
+/** Browsers resolve every name below it to this computer. */
+export const DEFAULT_PREVIEW_DOMAIN = "localhost";
 export const DEFAULT_MAX_MACHINES = 1000;
 /** How long the record of an ended machine is kept, in days. */
 export const DEFAULT_KEEP_DAYS = 7;
+/** How long the audit trail is kept, in days. */
+export const DEFAULT_KEEP_AUDIT_DAYS = 90;
 /** How long calls in progress may take to finish when the server stops, in milliseconds. */
 export const GRACE_MS = 10_000;
 
@@ -26,6 +32,23 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
     if (/^\d+$/.test(text) && value >= min && value <= max) return value;
     throw new InvalidArgumentError(`Give a whole number from ${min} to ${max}.`);
   };
+}
+
+/** Limits of a project as they are named on the command line, by their names in `project.proto`. */
+const LIMIT_NAMES: ReadonlyMap<string, string> = new Map(
+  Object.values(ProjectLimitsSchema.field).map(({ name, localName }) => [
+    name.replaceAll("_", "-"),
+    localName,
+  ]),
+);
+
+/** Reads "machines=10" from the command line, beside those given before. */
+export function projectLimit(text: string, former: ProjectLimits): ProjectLimits {
+  const [, entry = "", count] = /^([a-z-]+)=(\d{1,9})$/.exec(text) ?? [];
+  const name = LIMIT_NAMES.get(entry);
+  if (name !== undefined) return { ...former, [name]: Number(count) };
+  const names = [...LIMIT_NAMES.keys()].join(", ");
+  throw new InvalidArgumentError(`Give a limit and a number, as in machines=10. Limits: ${names}.`);
 }
 
 const MAX_POOL = 100;

@@ -31,7 +31,9 @@ export const TEST_PACKAGES = [
   "curl",
   "git",
   "less",
+  "nginx-light",
   "openssh-client",
+  "openssl",
   "postgresql",
   "procps",
   "ripgrep",
@@ -76,7 +78,13 @@ export async function ensureDebianPackages(wanted, signal) {
   });
 }
 
-const APT_ENVIRONMENT = { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C.UTF-8" };
+const APT_ENVIRONMENT = {
+  ...process.env,
+  DEBIAN_FRONTEND: "noninteractive",
+  LC_ALL: "C.UTF-8",
+  // Keeps packages from starting services: the tests start their own.
+  RUNLEVEL: "1",
+};
 const APT_OPTIONS = ["--quiet", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];
 
 /** @param {readonly string[]} wanted */

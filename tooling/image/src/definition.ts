@@ -41,6 +41,7 @@ export const ROOT_PACKAGES = [
   "curl",
   "file",
   "git",
+  "htop",
   "iproute2",
   "iputils-ping",
   "kmod",
@@ -55,8 +56,9 @@ export const ROOT_PACKAGES = [
   "ripgrep",
   "rsync",
   "sudo",
+  "tmux",
   "unzip",
-  "vim-tiny",
+  "vim",
   "xz-utils",
 ] as const;
 

@@ -73,7 +73,6 @@ export class StateStore {
    *
    * @param kept - what is kept of it, as JSON.
    * @param epoch - names it; `undefined` for one that was not the host's.
-   * @returns whether the guest has become another machine.
    * @throws HelperError
    */
   async apply(
@@ -81,17 +80,15 @@ export class StateStore {
     kept: string,
     channelKey: Uint8Array,
     epoch?: string,
-  ): Promise<boolean> {
-    const former = this.#machine;
-    const { machine, isMerged } = parse(kept, former);
+  ): Promise<void> {
+    const { machine, isInFile } = parse(kept, this.#machine);
     this.#machine = machine;
     this.#channelKey = channelKey;
     // What it was merged with is in memory only.
-    if (isMerged) await this.#write(helper, MACHINE, JSON.stringify(keep(machine)));
+    if (!isInFile) await this.#write(helper, MACHINE, JSON.stringify(keep(machine)));
     this.#epoch = epoch ?? this.#epoch;
     this.#applied.resolve();
     this.#applied = Promise.withResolvers();
-    return machine.machineId !== former.machineId;
   }
 
   /** Makes the machine what it was before. */
@@ -136,7 +133,8 @@ export class StateStore {
   }
 }
 
-function parse(text: string, former: MachineState): { machine: MachineState; isMerged: boolean } {
+/** `isInFile`: an agent that reads the text, and knows nothing else, gets the same machine. */
+function parse(text: string, former: MachineState): { machine: MachineState; isInFile: boolean } {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- It is what the host sent.
   const kept = JSON.parse(text) as KeptAdoption;
   const { machineId, hostname, envs, keepEnvironment } = kept;
@@ -147,7 +145,8 @@ function parse(text: string, former: MachineState): { machine: MachineState; isM
     cwd: kept.cwd || former.cwd,
     generation: BigInt(kept.generation),
   };
-  return { machine, isMerged: keepEnvironment || kept.cwd === "" };
+  const hasAllEnvs = Object.keys(machine.envs).length === Object.keys(envs).length;
+  return { machine, isInFile: hasAllEnvs && machine.cwd === (kept.cwd || FIRST.cwd) };
 }
 
 function keep({ machineId, hostname, envs, cwd, generation }: MachineState): KeptAdoption {
@@ -157,7 +156,8 @@ function keep({ machineId, hostname, envs, cwd, generation }: MachineState): Kep
 
 function readIfThere(path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    // The helper writes a line in place: what follows it is of a longer one before.
+    return readFileSync(path, "utf8").split("\n", 1)[0];
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;

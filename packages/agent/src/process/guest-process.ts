@@ -34,9 +34,12 @@ const MOST_BEHIND = 256 << 10;
 
 /**
  * How long the pipes may stay open after the process has ended: a daemon it
- * left behind may hold them for ever, its last output arrives at once.
+ * left behind may hold them for ever.
  */
 const DRAIN_MS = 200;
+
+/** More than this cannot be left in a process's pipes when it ends: what comes after it is a daemon's. */
+const MOST_IN_PIPES = 2 << 20;
 
 /**
  * How long a process waits for a reader whose connection broke, as it waits for
@@ -290,7 +293,25 @@ export class GuestProcess {
       return;
     }
     const status = this.#status;
-    this.#drain ??= setTimeout(() => this.#finish(status), DRAIN_MS);
+    this.#drain ??= setTimeout(() => this.#readOut(status, this.#log.end), DRAIN_MS);
+  }
+
+  /**
+   * Ends the process once its pipes are empty. That its time is over does not say that
+   * anybody has looked into them: an agent that is busy may come to its timers first.
+   */
+  #readOut(status: ExitStatus, start: number, seen = start): void {
+    // After every pipe that has something in it has been read.
+    setImmediate(() => {
+      if (this.#exit !== undefined) return;
+      if (this.#stdio.paused) {
+        this.#drain = undefined;
+        return;
+      }
+      const { end } = this.#log;
+      if (end === seen || end - start > MOST_IN_PIPES) this.#finish(status);
+      else this.#readOut(status, start, end);
+    });
   }
 
   #finish({ code, signal }: ExitStatus): void {

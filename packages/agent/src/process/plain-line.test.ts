@@ -1,6 +1,11 @@
 import { execFileSync } from "node:child_process";
+import { chmod, mkdir, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import * as fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startTestAgent, type TestAgent } from "../testing/agent.js";
+import type { Host } from "../testing/dial.js";
+import { collect } from "../testing/output.js";
 import { plainWords } from "./plain-line.js";
 
 const SHELL = "/bin/bash";
@@ -57,13 +62,101 @@ describe("plainWords", () => {
   test("leaves everything that shells do themselves to a shell", () => {
     const own = execFileSync(SHELL, ["-c", "compgen -b; compgen -k"]).toString().trim().split("\n");
     const taken = own.filter((word) => plainWords(`${word} a`, []) !== undefined);
-    expect(taken.toSorted()).toEqual(["false", "true"]);
+    expect(taken).toEqual([]);
+    expect(plainWords("true", [])).toEqual(["/usr/bin/true"]);
   });
 
-  test.each(["BASH_ENV=/a", "BASH_FUNC_ls%%=() { :; }", "SHELLOPTS=xtrace"])(
-    "leaves every line to a shell that %s steers",
-    (variable) => {
-      expect(plainWords("ls", ["PATH=/bin", variable])).toBeUndefined();
-    },
-  );
+  test.each([
+    "BASH_ENV=/a",
+    "BASH_FUNC_ls%%=() { :; }",
+    "SHELLOPTS=xtrace",
+    "EXECIGNORE=/bin/*",
+    "POSIXLY_CORRECT=",
+    "LC_ALL=nowhere",
+    "LANG=nowhere",
+    "PATH=",
+    "PATH=bin:/bin",
+    "PATH=/bin:",
+    "PATH=/bin::/usr/bin",
+    "PATH=~/bin:/bin",
+    "a-b=1",
+  ])("leaves every line to a shell that %s steers", (variable) => {
+    expect(plainWords("ls", [variable])).toBeUndefined();
+  });
+
+  test("leaves every line to a shell with variables that are bash's own", () => {
+    const own = execFileSync(SHELL, ["-c", "compgen -v"], { env: {} }).toString().trim();
+    const taken = own.split("\n").filter((name) => plainWords("ls", [`${name}=1`]) !== undefined);
+    expect(taken.toSorted()).toEqual(["SHELL", "TERM"].filter((name) => own.includes(name)));
+  });
+});
+
+describe("a line that is started without a shell", () => {
+  let agent: TestAgent;
+  let host: Host;
+  let bin: string;
+  beforeAll(async () => {
+    agent = await startTestAgent();
+    host = await agent.dial();
+    bin = join(agent.folder, "bin");
+    await mkdir(join(bin, "folder"), { recursive: true });
+    await symlink(bin, join(agent.folder, "link"));
+    const files: [string, string, number][] = [
+      ["script", "#!/bin/sh\necho \"$0|$*|$_\"\n", 0o755],
+      ["no-first-line", 'echo "$BASH_VERSION|$0|$*"\n', 0o755],
+      ["no-interpreter", "#!/nowhere\n", 0o755],
+      ["not-executable", "#!/bin/sh\necho ran\n", 0o644],
+      ["true", "#!/bin/sh\necho another\n", 0o755],
+      ["cd", "#!/bin/sh\necho a program\n", 0o755],
+      ["%1", "#!/bin/sh\necho a program\n", 0o755],
+    ];
+    for (const [name, content, mode] of files) {
+      await writeFile(join(bin, name), content);
+      await chmod(join(bin, name), mode);
+    }
+  });
+  afterAll(async () => {
+    await host[Symbol.asyncDispose]();
+    await agent[Symbol.asyncDispose]();
+  });
+
+  /** All that can be seen of a process, the environment in order. */
+  async function outcome(request: Parameters<Host["process"]["start"]>[0]) {
+    const { stdout, stderr, exit } = await collect(host.process.start(request));
+    const order = (text: string) => text.split(/[\0\n]/).toSorted().join("\n");
+    return { stdout: order(stdout), stderr, exit };
+  }
+
+  test("does, says and sees what it does by bash", async () => {
+    const program = fc.constantFrom(
+      ..."env script no-first-line no-interpreter not-executable folder missing true false cd %1".split(" "),
+      ..."./script ./missing ./folder ./no-first-line ./not-executable /usr/bin/env exit : echo".split(" "),
+    );
+    const word = fc.constantFrom("-0", "a", "a=b", "--", "%1", "a:b", "1,2");
+    const line = fc
+      .tuple(program, fc.array(word, { maxLength: 2 }))
+      .map(([name, words]) => [name, ...words].join(" "));
+    const variable = fc.constantFrom(
+      ..."A FOO_1 SHELL TMPDIR TERM TZ PS4 SHLVL PWD OLDPWD _ IFS OPTIND LANG LC_ALL UID".split(" "),
+      ..."BASH_ENV POSIXLY_CORRECT HOME COLUMNS EXECIGNORE HOSTNAME HISTFILE a-b GLOBIGNORE".split(" "),
+    );
+    const value = fc.constantFrom("", "5", "a b", "C.UTF-8", "/", "() { :; }");
+    const path = fc.constantFrom("@:/usr/bin:/bin", "/usr/bin:@", "@/:/bin", "/nowhere", "", ":@", "bin:/bin");
+    const cwd = fc.constantFrom("bin", "link", "/");
+    await fc.assert(
+      fc.asyncProperty(
+        line,
+        fc.dictionary(variable, value, { maxKeys: 2 }),
+        fc.option(path, { nil: undefined }),
+        cwd,
+        async (command, others, folders, place) => {
+          const PATH = (folders ?? "@:/usr/bin:/bin").replaceAll("@", bin);
+          const how = { cwd: join(agent.folder, place), envs: { ...others, PATH } };
+          const byBash = await outcome({ command: SHELL, args: ["-c", command], exec: true, ...how });
+          expect(await outcome({ command, ...how })).toEqual(byBash);
+        },
+      ),
+      { numRuns: 250 },
+    );
+  });
 });

@@ -19,6 +19,8 @@ import { GuestProcess, type ProcessDescription } from "./guest-process.js";
 import { plainWords } from "./plain-line.js";
 import { Stdio } from "./stdio.js";
 
+const BASH = "/bin/bash";
+
 /** How many ended processes are remembered. */
 const MOST_ENDED = 64;
 
@@ -87,7 +89,8 @@ export class ProcessTable {
     const argv = isShellLine
       ? [this.#findShell(), "-c", request.command]
       : [request.command, ...request.args];
-    const plain = isShellLine ? plainWords(request.command, env) : undefined;
+    const plain =
+      isShellLine && this.#findShell() === BASH ? plainWords(request.command, env) : undefined;
     rejectUnusable({ command: request.command, args: `.${request.args.join("")}`, cwd });
     const isShown = listed || terminal !== undefined;
     const description: ProcessDescription = {
@@ -102,7 +105,7 @@ export class ProcessTable {
     const stdin = terminal === undefined ? pipes : `${terminal.cols}x${terminal.rows}`;
     const spawn = { description, user, stdin, env, meta };
     const held =
-      (plain && (await this.#trySpawn({ ...spawn, argv: plain, env: asOfShell(env, cwd) }))) ??
+      (plain && (await this.#trySpawnLine({ ...spawn, argv: plain }))) ??
       (await this.#spawn({ ...spawn, argv }));
     const process = this.#add(held, description, false, listed);
     if (request.timeoutMs > 0) process.limitTime(request.timeoutMs);
@@ -154,10 +157,10 @@ export class ProcessTable {
     for (const [pid, { exited }] of this.#processes) if (exited) this.#processes.delete(pid);
   }
 
-  /** Nothing when it cannot be started. */
-  async #trySpawn(spawn: Spawn): Promise<HeldProcess | undefined> {
+  /** Nothing when it cannot be started: what a shell says of that, only a shell knows. */
+  async #trySpawnLine(spawn: Spawn): Promise<HeldProcess | undefined> {
     try {
-      return await this.#request(spawn);
+      return await this.#request("spawn-line", spawn);
     } catch (error) {
       if (error instanceof HelperError) return undefined;
       throw error;
@@ -166,16 +169,17 @@ export class ProcessTable {
 
   async #spawn(spawn: Spawn): Promise<HeldProcess> {
     try {
-      return await this.#request(spawn);
+      return await this.#request("spawn", spawn);
     } catch (error) {
       const { description, argv } = spawn;
       throw error instanceof HelperError ? startFailed(error, description, argv[0] ?? "") : error;
     }
   }
 
-  async #request({ description, user, stdin, argv, env, meta }: Spawn): Promise<HeldProcess> {
+  async #request(verb: "spawn" | "spawn-line", spawn: Spawn): Promise<HeldProcess> {
+    const { description, user, stdin, argv, env, meta } = spawn;
     const values = await this.#helper.request(
-      "spawn",
+      verb,
       JSON.stringify({ ...description, startedAt: new Date(description.startedAt), ...meta }),
       String(user.uid),
       String(user.gid),
@@ -234,14 +238,9 @@ export class ProcessTable {
 
   #findShell(): string {
     // Looked up once: a shell that is removed later fails to start, and says so.
-    this.#shell ??= existsSync("/bin/bash") ? "/bin/bash" : "/bin/sh";
+    this.#shell ??= existsSync(BASH) ? BASH : "/bin/sh";
     return this.#shell;
   }
-}
-
-/** The environment that a shell gives to the one program it starts. */
-function asOfShell(env: readonly string[], cwd: string): string[] {
-  return [...env.filter((one) => !/^(?:PWD|SHLVL)=/.test(one)), `PWD=${cwd}`, "SHLVL=0"];
 }
 
 /** Reads what the helper kept of a process: the Protobuf JSON of its description. */

@@ -20,8 +20,8 @@ import { ShortWay } from "./short-way.js";
 const STREAM_WINDOW = 1 << 20;
 const CONNECTION_WINDOW = 4 << 20;
 
-/** Calls at once; each attached process is one. */
-const MOST_STREAMS = 512;
+/** Calls at once; each attached process is one, and each connection to a port. */
+const MOST_STREAMS = 4096;
 
 /** Largest message: a part of an upload, and room for its other fields. */
 const MOST_MESSAGE_BYTES = (1 << 20) + (64 << 10);

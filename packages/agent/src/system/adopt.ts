@@ -19,8 +19,6 @@ export interface Guest {
 export interface Adoption {
   entropyReseeded: boolean;
   identityRenewed: boolean;
-  /** The guest has become another machine, and has no SSH host keys yet. */
-  machineChanged: boolean;
 }
 
 /**
@@ -35,8 +33,8 @@ export async function adopt(guest: Guest, request: AdoptRequest): Promise<Adopti
   try {
     await helper.request("adopt", ...adoptionArguments(request));
     const kept = JSON.stringify(keptOf(request));
-    const machineChanged = await state.apply(helper, kept, request.channelKey);
-    return { entropyReseeded: true, identityRenewed: true, machineChanged };
+    await state.apply(helper, kept, request.channelKey);
+    return { entropyReseeded: true, identityRenewed: true };
   } catch (cause) {
     const what = cause instanceof Error ? cause.message : String(cause);
     throw new Fault(

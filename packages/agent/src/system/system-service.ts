@@ -12,8 +12,6 @@ export interface SystemServiceOptions {
   guest: Guest;
   /** Takes the key that begins the channel's next session. */
   setChannelKey: (key: Uint8Array) => void;
-  /** Makes SSH host keys for a machine that has just got its identity. Does not wait for them. */
-  makeHostKeys: () => void;
   /** Where the boot id of each generation is written. */
   bootIdFile: string;
   /** Runs the agent's own code until it is compiled. */
@@ -22,7 +20,7 @@ export interface SystemServiceOptions {
 
 /** Serves the machine as a whole, to the host. */
 export function systemService(options: SystemServiceOptions): ServiceImpl<typeof SystemService> {
-  const { guest, setChannelKey, makeHostKeys, bootIdFile, warmUp } = options;
+  const { guest, setChannelKey, bootIdFile, warmUp } = options;
   let isBound = false;
   const kernel = readFileSync("/proc/sys/kernel/osrelease", "utf8").trim();
   return {
@@ -31,9 +29,8 @@ export function systemService(options: SystemServiceOptions): ServiceImpl<typeof
     },
 
     async adopt(request) {
-      const { machineChanged, ...facts } = await adopt(guest, request);
+      const facts = await adopt(guest, request);
       setChannelKey(request.channelKey);
-      if (machineChanged) makeHostKeys();
       return { ...facts, time: timestampNow() };
     },
 
@@ -42,6 +39,8 @@ export function systemService(options: SystemServiceOptions): ServiceImpl<typeof
       // The kernel keeps one boot id per memory image and lets nobody set it, so a file stands before it.
       if (!isBound) await guest.helper.request("bind", bootIdFile, BOOT_ID);
       isBound = true;
+      // What is garbage already need not be collected, and so written, in every machine made of this.
+      globalThis.gc?.();
       await guest.helper.request("sync");
       return {};
     },

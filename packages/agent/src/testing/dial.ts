@@ -8,6 +8,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import {
   FileService,
   GitService,
+  PortService,
   ProcessService,
   PtyService,
   SystemService,
@@ -23,6 +24,7 @@ export interface Host extends AsyncDisposable {
   file: Client<typeof FileService>;
   pty: Client<typeof PtyService>;
   git: Client<typeof GitService>;
+  port: Client<typeof PortService>;
 }
 
 /** Connects as a host does: key, nonce, then HTTP/2. */
@@ -43,6 +45,7 @@ export async function dial(path: string, key: Uint8Array = BOOT_CHANNEL_KEY): Pr
     file: createClient(FileService, transport),
     pty: createClient(PtyService, transport),
     git: createClient(GitService, transport),
+    port: createClient(PortService, transport),
     [Symbol.asyncDispose]: () => hangUp(socket),
   };
 }

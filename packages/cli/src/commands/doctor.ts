@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Nullspace, NullspaceError } from "@nullspace/sdk";
+import { checkKey } from "../check-key.js";
 import { type Account, resolveAccount } from "../configuration.js";
 import type { CommonOptions } from "../options.js";
 import { serverProgram } from "../server-program.js";
@@ -58,7 +59,7 @@ async function checkApi(flags: CommonOptions): Promise<ApiCheck> {
   try {
     account = await resolveAccount(flags);
     await using client = new Nullspace({ url: account.url, apiKey: account.apiKey });
-    await client.machines.list({ limit: 1, requestTimeoutMs: ANSWER_TIMEOUT_MS });
+    await checkKey(client, ANSWER_TIMEOUT_MS);
     const message = `${account.url} answers and takes the key (${account.apiKeyOrigin})`;
     return { ok: true, url: account.url, message };
   } catch (error) {

@@ -3,6 +3,7 @@ import { dirname } from "node:path";
 import { text } from "node:stream/consumers";
 import { DEFAULT_URL, Nullspace } from "@nullspace/sdk";
 import { askSecretly } from "../ask.js";
+import { checkKey } from "../check-key.js";
 import { configFile } from "../configuration.js";
 import type { CommonOptions } from "../options.js";
 import { withProgress } from "../progress.js";
@@ -15,7 +16,7 @@ export async function login(flags: CommonOptions): Promise<void> {
   const apiKey = flags.apiKey ?? (await askForKey(url));
   if (apiKey === "") throw new UsageError("no key was given");
   await using client = new Nullspace({ url, apiKey });
-  await withProgress("checking the key", client.machines.list({ limit: 1 }));
+  await withProgress("checking the key", checkKey(client));
   const file = configFile();
   await storePrivately(file, { url: client.url, apiKey });
   if (flags.json) printJson({ url: client.url, file });

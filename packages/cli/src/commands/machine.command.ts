@@ -39,6 +39,8 @@ export function addMachineCommands(program: Command): void {
     .option("--auto-resume", "when paused, resume by traffic to previews; needs --on-timeout pause")
     .option("--idle <time>", "the same happens after so long without use; 0 for never", seconds)
     .option("--delete-paused-after <time>", "when paused for so long, kill; 0 for never", seconds)
+    .option("--no-public-traffic", "previews need the traffic access token too, which is printed")
+    .option("--mask-host <host>", "Host that services see of previews, as 'localhost:${PORT}'")
     .addOption(
       new Option("--warm-pool <mode>", "take a machine that waits").choices([
         "prefer",

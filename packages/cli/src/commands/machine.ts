@@ -2,6 +2,7 @@ import type { MachineInfo, MachineState, TimeoutAction, WarmPoolMode } from "@nu
 import { openClient } from "../client.js";
 import type { CommonOptions } from "../options.js";
 import { withProgress } from "../progress.js";
+import { printDone, toSeveral } from "../several.js";
 import {
   duration,
   fields,
@@ -31,6 +32,8 @@ export interface CreateFlags extends CommonOptions {
   env?: Record<string, string>;
   cwd?: string;
   idempotencyKey?: string;
+  publicTraffic: boolean;
+  maskHost?: string;
 }
 
 /** `nullspace machine create` */
@@ -55,14 +58,20 @@ export async function createMachine(flags: CreateFlags): Promise<void> {
     envs: flags.env,
     cwd,
     idempotencyKey,
+    network: { allowPublicTraffic: flags.publicTraffic, maskRequestHost: flags.maskHost },
   });
   const machine = await withProgress("starting a machine", creating);
+  const { receipt, trafficAccessToken } = machine;
   if (json) {
     const info = await machine.getInfo();
-    printJson({ ...info, receipt: machine.receipt });
+    printJson({ ...info, receipt, trafficAccessToken });
     return;
   }
   print(`${machine.id}\n`);
+  // Standard output is the id's, which scripts read; this is told once and never again.
+  if (trafficAccessToken !== undefined) {
+    process.stderr.write(`traffic access token: ${trafficAccessToken}\n`);
+  }
   const took = Math.round(performance.now() - started);
   hint(`ready in ${took} ms; run something: nullspace exec ${machine.id} -- uname -a`);
 }
@@ -126,14 +135,8 @@ export async function getMachine(id: string, flags: CommonOptions): Promise<void
 /** `nullspace machine kill` */
 export async function killMachines(ids: string[], flags: CommonOptions): Promise<void> {
   await using client = await openClient(flags);
-  const killing = Promise.allSettled(ids.map((id) => client.machines.kill(id)));
-  const outcomes = await withProgress("killing", killing);
-  const killed = ids.filter((_id, index) => outcomes[index]?.status === "fulfilled");
-  const failure = outcomes.find((outcome) => outcome.status === "rejected");
-  // One that failed does not keep the others from being killed, nor from being told.
-  if (!flags.json) for (const id of killed) print(`${id}\n`);
-  if (failure !== undefined) throw failure.reason;
-  if (flags.json) printJson({ killed });
+  const killing = toSeveral(ids, (id) => client.machines.kill(id));
+  printDone("killed", await withProgress("killing", killing), flags.json);
 }
 
 /** Options of `nullspace machine timeout`. */

@@ -316,6 +316,23 @@ describe("in the background", () => {
     expect(await handle.wait()).toMatchObject({ exitCode: 4, stdout: "a\n", stderr: "b\n" });
   });
 
+  test("a connection goes on at a byte that was seen", async () => {
+    const { pid } = await machine.commands.run("echo one; echo two >&2", { background: true });
+    const texts = async (offset: number) => {
+      const seen: string[] = [];
+      const handle = await machine.commands.connect(pid, { offset });
+      for await (const { text, offset: at } of handle) seen.push(`${at}:${text}`);
+      return seen;
+    };
+    expect(await texts(2)).toEqual(["2:e\n", "4:two\n"]);
+    expect(await texts(8)).toEqual([]);
+    for (const offset of [-1, 0.5, Number.NaN]) {
+      await expect(machine.commands.connect(pid, { offset })).rejects.toMatchObject({
+        name: "InvalidArgumentError",
+      });
+    }
+  });
+
   test("callbacks are told without anyone waiting", async () => {
     const seen = Promise.withResolvers<string>();
     await using handle = await machine.commands.run("echo hello; sleep 0.1", {

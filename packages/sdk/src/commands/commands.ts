@@ -1,7 +1,8 @@
 import type { CallOptions } from "../call.js";
 import type { AgentConnection } from "../connection.js";
+import { InvalidArgumentError } from "../errors.js";
 import { CommandHandle } from "./handle.js";
-import type { CommandOptions, Signal } from "./options.js";
+import type { CommandOptions, ConnectCommandOptions, Signal } from "./options.js";
 import {
   type CommandLogs,
   findProcess,
@@ -65,10 +66,20 @@ export class Commands {
    * goes on live.
    *
    * @throws NotFoundError `PROCESS_NOT_FOUND`
+   * @throws InvalidArgumentError for an offset that is none
+   * @example Go on in the machine that a paused one was resumed as:
+   * ```ts
+   * const resumed = await Machine.connect(machine.id);
+   * const server = await resumed.commands.connect(pid, { offset: last.offset + last.data.length });
+   * ```
    */
-  async connect(pid: number, options: CallOptions = {}): Promise<CommandHandle> {
+  async connect(pid: number, options: ConnectCommandOptions = {}): Promise<CommandHandle> {
+    const { offset = 0 } = options;
+    if (!Number.isSafeInteger(offset) || offset < 0) {
+      throw new InvalidArgumentError(`offset is ${offset}`, { remedy: "Give a number of bytes." });
+    }
     const process = await findProcess(this.#agent, pid, options);
-    return new CommandHandle(this.#agent, pid, process.command);
+    return new CommandHandle(this.#agent, pid, process.command, offset);
   }
 
   /**

@@ -4,7 +4,7 @@ import type { CallOptions } from "../call.js";
 import type { AgentConnection } from "../connection.js";
 import { NullspaceError, UnavailableError } from "../errors.js";
 import { sharedDeadline } from "../resume.js";
-import { backoffMs, isTransient, pause, REATTACH_RETRIES } from "../retry.js";
+import { delayMs, isTransient, pause, REATTACH_RETRIES } from "../retry.js";
 
 /** How long a cancelled call waits for its command's end, in milliseconds. */
 const KILL_TIMEOUT_MS = 5_000;
@@ -72,7 +72,7 @@ export async function* followProcess(
         const patient = failures < REATTACH_RETRIES.retries && !options.signal.aborted;
         // A start that never answered may or may not have happened: it is not repeated.
         if (pid === undefined || !lost || !patient) throw error;
-        await pause(backoffMs(REATTACH_RETRIES, failures), options.signal);
+        await pause(delayMs(REATTACH_RETRIES, failures, error), options.signal);
       }
     }
   } finally {

@@ -29,15 +29,18 @@ export class CommandHandle implements AsyncIterable<CommandOutput>, AsyncDisposa
   readonly pid: number;
   readonly #agent: AgentConnection;
   readonly #command: string;
+  /** First byte of output that loops and waits begin with. */
+  readonly #offset: bigint;
   readonly #disconnected = new AbortController();
   #listening: Promise<CommandResult> | undefined;
   #feeding: Promise<void> | undefined;
 
   /** @internal Use `commands.run` with `background: true`, or `commands.connect`. */
-  constructor(agent: AgentConnection, pid: number, command: string) {
+  constructor(agent: AgentConnection, pid: number, command: string, offset: number) {
     this.pid = pid;
     this.#agent = agent;
     this.#command = command;
+    this.#offset = BigInt(offset);
   }
 
   /** @internal Starts telling the listeners and feeding standard input. */
@@ -66,12 +69,12 @@ export class CommandHandle implements AsyncIterable<CommandOutput>, AsyncDisposa
     return failed === undefined ? ended : Promise.race([ended, failed]);
   }
 
-  /** The output from its beginning, as far as it is kept, then as it comes, until the command ends. */
+  /** The output from its beginning, or the `offset` of `connect`, as far as it is kept, then as it comes, until the command ends. */
   async *[Symbol.asyncIterator](): AsyncGenerator<CommandOutput, void, undefined> {
     const decoder = new OutputDecoder();
     const { signal } = this.#disconnected;
     if (signal.aborted) return;
-    const origin = { pid: this.pid, offset: 0n };
+    const origin = { pid: this.pid, offset: this.#offset };
     try {
       for await (const moment of followProcess(this.#agent, origin, { signal })) {
         if (moment.case === "dropped") decoder.drop(moment.value);
@@ -117,7 +120,7 @@ export class CommandHandle implements AsyncIterable<CommandOutput>, AsyncDisposa
     const signal = outer
       ? AbortSignal.any([outer, this.#disconnected.signal])
       : this.#disconnected.signal;
-    const origin = { pid: this.pid, offset: 0n };
+    const origin = { pid: this.pid, offset: this.#offset };
     return collectResult(this.#agent, origin, { ...rest, command: this.#command, signal });
   }
 }

@@ -22,6 +22,15 @@ export type Signal =
   | "SIGTSTP"
   | "SIGWINCH";
 
+/** What {@link Commands.connect} takes. */
+export interface ConnectCommandOptions extends CallOptions {
+  /**
+   * First byte of output wanted, over both streams: of a piece that has been seen, its
+   * `offset` and the length of its `data` together. 0 when not given.
+   */
+  offset?: number | undefined;
+}
+
 /** Options of {@link Commands.run} that hold with and without a shell. */
 export interface BaseCommandOptions extends CallOptions {
   /** Working directory; the machine's default when not given. */

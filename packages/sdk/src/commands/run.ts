@@ -74,7 +74,7 @@ export async function runInBackground(
   const start = { ...startRequest(command, options), stdin: true, background: true };
   const pid = await startedPid(agent, start, options);
   options.onStart?.(pid);
-  const handle = new CommandHandle(agent, pid, command);
+  const handle = new CommandHandle(agent, pid, command, 0);
   handle.attach(options);
   return handle;
 }

@@ -1,7 +1,7 @@
 import type { ProcessExit, PtyServiceConnectResponse } from "@nullspace/proto/agent";
 import type { AgentConnection } from "../connection.js";
 import { NullspaceError, UnavailableError } from "../errors.js";
-import { backoffMs, isTransient, pause, REATTACH_RETRIES } from "../retry.js";
+import { delayMs, isTransient, pause, REATTACH_RETRIES } from "../retry.js";
 import type { PtyExit, PtyOutput } from "./options.js";
 
 /** What {@link followPty} takes. */
@@ -55,7 +55,7 @@ export async function waitToRetry(
 ): Promise<void> {
   const lost = error instanceof NullspaceError && isTransient(error);
   if (!lost || failures >= REATTACH_RETRIES.retries || signal.aborted) throw error;
-  await pause(backoffMs(REATTACH_RETRIES, failures), signal);
+  await pause(delayMs(REATTACH_RETRIES, failures, error), signal);
 }
 
 /** How a program ended, in the words of the SDK. */

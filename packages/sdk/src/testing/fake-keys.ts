@@ -8,6 +8,7 @@ import {
   type KeyService,
   type KeyServiceCreateRequest,
   type KeyServiceRevokeRequest,
+  Scope,
 } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 
@@ -18,12 +19,31 @@ export class FakeKeys implements ServiceImpl<typeof KeyService> {
   create = (request: KeyServiceCreateRequest) => {
     if (request.name === "") throw new Fault(ErrorReason.INVALID_ARGUMENT, "a key needs a name");
     const id = `k${this.all.length + 1}`;
-    const key = create(ApiKeySchema, { id, name: request.name, createdAt: timestampNow() });
+    const { name, project, scopes } = request;
+    const key = create(ApiKeySchema, {
+      id,
+      name,
+      project: project || "default",
+      scopes: scopes.length === 0 ? [Scope.PROJECT] : scopes,
+      createdAt: timestampNow(),
+    });
     this.all.push(key);
     return { key, secret: `ns_${id}_secret` };
   };
 
   list = () => ({ keys: this.all, nextCursor: "" });
+
+  rotateSigning = () => ({
+    keys: [
+      { id: "new", createdAt: timestampNow() },
+      {
+        id: "old",
+        createdAt: timestampNow(),
+        retiredAt: timestampNow(),
+        verifiesUntil: timestampNow(),
+      },
+    ],
+  });
 
   revoke = (request: KeyServiceRevokeRequest) => {
     const key = this.all.find(({ id }) => id === request.id);

@@ -7,10 +7,13 @@ import type { Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import {
   ErrorReason,
+  AuditService,
   EventService,
   KeyService,
   MACHINE_ID_HEADER,
   MachineService,
+  ProjectService,
+  PreviewService,
   REQUEST_ID_HEADER,
   SnapshotService,
   TransferService,
@@ -19,8 +22,10 @@ import { FileService, GitService, ProcessService, PtyService } from "@nullspace/
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
 import { FakeFiles } from "./fake-files.js";
 import { FakeGit } from "./fake-git.js";
+import { fakeAudit, FakeProjects } from "./fake-accounts.js";
 import { FakeKeys } from "./fake-keys.js";
 import { FakeMachines } from "./fake-machines.js";
+import { FakePreviews } from "./fake-previews.js";
 import { FakeProcesses } from "./fake-processes.js";
 import { FakePtys } from "./fake-ptys.js";
 import { fakeTransfers } from "./fake-transfers.js";
@@ -46,6 +51,8 @@ export class FakeServer implements AsyncDisposable {
   readonly apiKey = "ns_fake_0123456789abcdef";
   readonly machines = new FakeMachines();
   readonly keys = new FakeKeys();
+  readonly projects = new FakeProjects();
+  readonly previews = new FakePreviews();
   readonly processes = new FakeProcesses();
   readonly files = new FakeFiles();
   readonly ptys = new FakePtys();
@@ -67,6 +74,9 @@ export class FakeServer implements AsyncDisposable {
         router.service(SnapshotService, this.machines.snapshots);
         router.service(EventService, this.machines.events);
         router.service(KeyService, this.keys);
+        router.service(ProjectService, this.projects);
+        router.service(AuditService, fakeAudit);
+        router.service(PreviewService, this.previews);
         router.service(TransferService, fakeTransfers);
         router.service(ProcessService, this.processes);
         router.service(FileService, this.files);

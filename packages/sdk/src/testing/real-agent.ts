@@ -31,10 +31,12 @@ export class RealAgent implements AsyncDisposable {
   readonly commands: Commands;
   /** Names of the methods that were called. */
   readonly calls: string[] = [];
-  /** Called for every call; false cuts the client's connection instead. */
-  admit: (method: string) => boolean = () => true;
+  /** Called for every call; false cuts the client's connection instead, perhaps after a while. */
+  admit: (method: string) => boolean | Promise<boolean> = () => true;
   /** Told of bytes that go to the client. */
   onAnswer: (method: string, bytes: number) => void = () => undefined;
+  /** Where the server listens. */
+  readonly url: string;
   readonly #connection: Connection;
   readonly #upstream: ClientHttp2Session;
   readonly #sessions = new Set<ServerHttp2Session>();
@@ -56,7 +58,8 @@ export class RealAgent implements AsyncDisposable {
       session.on("error", () => undefined).on("close", () => this.#sessions.delete(session));
     });
     this.#server.on("stream", (stream, headers) => this.#relay(stream, headers));
-    this.#connection = new Connection({ url: urlOf(server.address()), apiKey: "ns_x_y" });
+    this.url = urlOf(server.address());
+    this.#connection = new Connection({ url: this.url, apiKey: "ns_x_y" });
     const agent = new AgentConnection(this.#connection, "m1");
     this.files = new Files(agent);
     this.commands = new Commands(agent);
@@ -110,7 +113,14 @@ export class RealAgent implements AsyncDisposable {
     const method = path.slice(path.lastIndexOf("/") + 1);
     this.calls.push(method);
     stream.on("error", () => undefined);
-    if (!this.admit(method)) return this.cut();
+    const proceed = (isAdmitted: boolean) =>
+      isAdmitted ? this.#forward(stream, headers, method) : this.cut();
+    const admitted = this.admit(method);
+    if (typeof admitted === "boolean") proceed(admitted);
+    else void admitted.then(proceed);
+  }
+
+  #forward(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: string): void {
     const { session } = stream;
     const call = this.#upstream.request({ ...headers, ":authority": "agent" });
     call.on("error", () => stream.destroy());

@@ -10,6 +10,7 @@ import { FakeHost } from "../testing/fake-host.js";
 import { newMachine, query } from "../testing/machines.js";
 import type { ControlPlane, ControlPlaneOptions } from "./control-plane.js";
 import { TRANSITIONS } from "./transitions.js";
+import { DEFAULT_PROJECT } from "./project.js";
 
 let fakeHost: FakeHost;
 let database: Database;
@@ -242,6 +243,20 @@ describe("kill", () => {
     expect(fakeHost.machines.size).toBe(0);
   });
 
+  test("when its record finds no room, the host lets go first, which makes it", async () => {
+    class FullStore extends SqlMachineStore {
+      override async transition(...args: Parameters<SqlMachineStore["transition"]>) {
+        const isFull = args[1] === TRANSITIONS.kill && fakeHost.machines.size > 0;
+        if (isFull) throw new Fault(ErrorReason.DISK_FULL, "no space");
+        return super.transition(...args);
+      }
+    }
+    await restart({ machineStore: new FullStore(database) });
+    const { id } = await plane.machines.create(machineRequest(), never);
+    expect(await plane.machines.kill(id, never)).toMatchObject({ state: "killed" });
+    expect(fakeHost.machines.size).toBe(0);
+  });
+
   test("one that takes too long ends in failed", async () => {
     const { id } = await plane.machines.create(machineRequest(), never);
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
@@ -346,7 +361,7 @@ describe("what went wrong meanwhile", () => {
       state: "failed",
       failure: textWith("interrupted"),
     });
-    expect(await store.findByIdempotencyKey("k")).toBeUndefined();
+    expect(await store.findByIdempotencyKey(DEFAULT_PROJECT, "k")).toBeUndefined();
   });
 
   test("machines of another host are left alone", async () => {
@@ -368,7 +383,7 @@ describe("what went wrong meanwhile", () => {
 describe("watch", () => {
   test("shows every live machine once, then each change", async () => {
     const { id } = await plane.machines.create(machineRequest(), never);
-    const steps = plane.machines.watch(never);
+    const steps = plane.machines.watch(DEFAULT_PROJECT, never);
     expect(await steps.next()).toMatchObject({ value: { machine: { id, state: "running" } } });
     expect(await steps.next()).toEqual({ done: false, value: { synced: true } });
     const next = async () => {
@@ -386,7 +401,7 @@ describe("watch", () => {
 
   test("ends with its signal", async () => {
     const stop = new AbortController();
-    const steps = plane.machines.watch(stop.signal);
+    const steps = plane.machines.watch(DEFAULT_PROJECT, stop.signal);
     await steps.next();
     const waiting = steps.next();
     stop.abort(new Error("stopped"));

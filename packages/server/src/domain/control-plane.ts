@@ -1,5 +1,7 @@
 import { Activity } from "./activity.js";
+import { Audit, type AuditStore } from "./audit.js";
 import { Capacity, type CapacityLimits } from "./capacity.js";
+import type { Caller } from "./caller.js";
 import { Captures } from "./captures.js";
 import { Creation } from "./creation.js";
 import { Ending } from "./ending.js";
@@ -7,6 +9,7 @@ import type { EventStore } from "./event.js";
 import { Events } from "./events.js";
 import { MachineFeed } from "./feed.js";
 import { Forking } from "./forking.js";
+import { Gate } from "./gate.js";
 import type { HostClient } from "./host.js";
 import { IdleTimeouts } from "./idle.js";
 import { keepRunning, repeat } from "./keep-running.js";
@@ -18,8 +21,18 @@ import type { Machine } from "./machine.js";
 import { Machines } from "./machines.js";
 import type { MachineStore } from "./machine-store.js";
 import { Maker } from "./maker.js";
+import type { PreviewStore } from "./preview-grant.js";
+import { Previews } from "./previews.js";
+import type { PreviewTokens } from "./preview-tokens.js";
 import { Pausing } from "./pausing.js";
+import type { ProjectLimits, ProjectStore } from "./project.js";
+import { ProjectMachines } from "./project-machines.js";
+import { ProjectPreviews } from "./project-previews.js";
+import { ProjectSnapshots } from "./project-snapshots.js";
+import { Projects } from "./projects.js";
+import { Quotas } from "./quotas.js";
 import { Reconciler } from "./reconciler.js";
+import { RunningMachines } from "./running-machines.js";
 import { Resuming } from "./resuming.js";
 import { deleteExpiredRecords } from "./retention.js";
 import type { SnapshotStore } from "./snapshot.js";
@@ -33,6 +46,8 @@ import { Watchdog } from "./watchdog.js";
 
 const RECONCILE_INTERVAL_MS = 60_000;
 const RETENTION_INTERVAL_MS = 600_000;
+/** The longest audit trail: some 250 MB. */
+const MOST_AUDIT_ENTRIES = 1_000_000;
 
 /** What a {@link ControlPlane} is made of. */
 export interface ControlPlaneOptions {
@@ -43,6 +58,14 @@ export interface ControlPlaneOptions {
   readonly snapshotStore: SnapshotStore;
   readonly eventStore: EventStore;
   readonly keyStore: KeyStore;
+  readonly projectStore: ProjectStore;
+  readonly auditStore: AuditStore;
+  /** How long the audit trail is kept, in milliseconds. */
+  readonly keepAuditMs: number;
+  /** Limits of projects that have none of their own. */
+  readonly projectLimits: ProjectLimits;
+  readonly previewStore: PreviewStore;
+  readonly previewTokens: PreviewTokens;
   readonly capacity: CapacityLimits;
   /** How long the record of an ended machine is kept, in milliseconds. */
   readonly keepEndedMs: number;
@@ -57,6 +80,15 @@ export class ControlPlane implements AsyncDisposable {
   readonly snapshots: Snapshots;
   readonly events: Events;
   readonly keys: Keys;
+  readonly projects: Projects;
+  /** Limits of projects, their own and the server's. */
+  readonly quotas: Quotas;
+  /** Who did what. */
+  readonly audit: Audit;
+  /** Lets calls in. */
+  readonly gate: Gate;
+  readonly previews: Previews;
+  readonly running: RunningMachines;
   /** Wants to know of every call and stream that reaches a machine. */
   readonly activity = new Activity();
   readonly #options: ControlPlaneOptions;
@@ -73,6 +105,7 @@ export class ControlPlane implements AsyncDisposable {
     this.#options = options;
     const { activity } = this;
     const { hostId, host, machineStore: store, snapshotStore, eventStore, log } = options;
+    this.running = new RunningMachines(hostId);
     const feed = new MachineFeed();
     const starts = new Starts();
     const captures = new Captures();
@@ -82,6 +115,7 @@ export class ControlPlane implements AsyncDisposable {
     this.#observers = [
       (machine) => capacity.observe(machine),
       (machine) => activity.observe(machine),
+      (machine) => this.running.observe(machine),
       (machine) => this.#timeouts.observe(machine),
       (machine) => idle.observe(machine),
       (machine) => watchdog.observe(machine),
@@ -90,7 +124,8 @@ export class ControlPlane implements AsyncDisposable {
     ];
     // What most of the parts below need; each takes what it names.
     const common = { hostId, host, store, snapshotStore, starts, captures, onEvent, log };
-    const lifecycle = new Lifecycle(store, log, this.#observers);
+    const quotas = new Quotas(options.projectLimits);
+    const lifecycle = new Lifecycle(store, quotas, log, this.#observers);
     const removal = new SnapshotRemoval({ host, store: snapshotStore, onEvent });
     const ending = new Ending({ ...common, lifecycle, removal });
     const maker = new Maker({ ...common, lifecycle, capacity, ending });
@@ -105,7 +140,14 @@ export class ControlPlane implements AsyncDisposable {
         : ending.kill(id, { cause });
     const idle = new IdleTimeouts({ hostId, activity, expire, log });
     const watchdog = new Watchdog({ ...common, ending, pausing, resuming });
-    const ofSnapshots = { ...common, store: snapshotStore, machineStore: store, removal, ending };
+    const ofSnapshots = {
+      ...common,
+      store: snapshotStore,
+      machineStore: store,
+      removal,
+      ending,
+      quotas,
+    };
     const snapshots = new SnapshotReconciler({ ...ofSnapshots, forking });
     this.#templates = templates;
     this.#timeouts = new Timeouts({ hostId, store, expire, log });
@@ -113,6 +155,7 @@ export class ControlPlane implements AsyncDisposable {
     this.machines = new Machines({
       hostId,
       store,
+      snapshotStore,
       lifecycle,
       creation,
       ending,
@@ -125,6 +168,17 @@ export class ControlPlane implements AsyncDisposable {
     this.snapshots = new Snapshots(ofSnapshots);
     this.events = events;
     this.keys = new Keys(options.keyStore);
+    this.projects = new Projects(options.projectStore);
+    this.quotas = quotas;
+    this.audit = new Audit(options.auditStore);
+    this.gate = new Gate({ keys: this.keys, quotas, audit: this.audit });
+    this.previews = new Previews({
+      hostId,
+      store: options.previewStore,
+      machineStore: store,
+      tokens: options.previewTokens,
+      log,
+    });
     this.#parts = [
       watchdog,
       forking,
@@ -137,7 +191,26 @@ export class ControlPlane implements AsyncDisposable {
       idle,
       ending,
       removal,
+      this.previews,
     ];
+  }
+
+  /** The machines that a caller can reach. */
+  machinesOf({ projectId }: Pick<Caller, "projectId">): ProjectMachines {
+    return new ProjectMachines(this.machines, this.#options.machineStore, projectId);
+  }
+
+  /** The snapshots that a caller can reach. */
+  snapshotsOf({ projectId }: Pick<Caller, "projectId">): ProjectSnapshots {
+    const { snapshots } = this;
+    const { snapshotStore: store, machineStore } = this.#options;
+    return new ProjectSnapshots({ snapshots, store, machineStore }, projectId);
+  }
+
+  /** The previews of the machines that a caller can reach. */
+  previewsOf({ projectId }: Pick<Caller, "projectId">): ProjectPreviews {
+    const { machineStore, previewStore } = this.#options;
+    return new ProjectPreviews(this.previews, { machineStore, previewStore }, projectId);
   }
 
   /**
@@ -185,7 +258,7 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   async #deleteExpired(): Promise<void> {
-    const { machineStore, eventStore, keepEndedMs, log } = this.#options;
+    const { machineStore, eventStore, previewStore, keepEndedMs, log } = this.#options;
     const records = await deleteExpiredRecords(
       async (before, limit) => machineStore.deleteEnded(before, limit),
       keepEndedMs,
@@ -194,6 +267,22 @@ export class ControlPlane implements AsyncDisposable {
     await deleteExpiredRecords(
       async (before, limit) => eventStore.deleteExpired(before, limit),
       keepEndedMs,
+    );
+    await deleteExpiredRecords(
+      async (before, limit) => previewStore.deleteExpired(before, limit),
+      keepEndedMs,
+    );
+    await this.#deleteOldAudit();
+  }
+
+  /** However much is done in the time for which it is kept, the trail does not grow without end. */
+  async #deleteOldAudit(): Promise<void> {
+    const { auditStore, keepAuditMs } = this.#options;
+    const oldest = await auditStore.oldestOf(MOST_AUDIT_ENTRIES);
+    const age = oldest === undefined ? Infinity : Date.now() - oldest.getTime();
+    await deleteExpiredRecords(
+      async (before, limit) => auditStore.deleteExpired(before, limit),
+      Math.min(keepAuditMs, age),
     );
   }
 

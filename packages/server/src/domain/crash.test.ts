@@ -12,6 +12,7 @@ import { query, snapshotQuery } from "../testing/machines.js";
 import { Life } from "../testing/mortal.js";
 import type { ControlPlane } from "./control-plane.js";
 import { hasEnded } from "./machine.js";
+import { DEFAULT_PROJECT } from "./project.js";
 
 const never = new AbortController().signal;
 /** More than any of the operations below makes. */
@@ -138,12 +139,25 @@ async function expectCountsOn(plane: ControlPlane, id: string, fakeHost: FakeHos
 }
 
 async function snapshot(plane: ControlPlane, machineId: string) {
-  const request = { machineId, name: "", metadata: {}, idempotencyKey: "k" };
+  const request = {
+    projectId: DEFAULT_PROJECT,
+    machineId,
+    name: "",
+    metadata: {},
+    idempotencyKey: "k",
+  };
   return plane.snapshots.create(request, never);
 }
 
 async function fork(plane: ControlPlane, id: string) {
-  const request = { id, count: 2, idempotencyKey: "k", metadata: {}, envs: {} };
+  const request = {
+    projectId: DEFAULT_PROJECT,
+    id,
+    count: 2,
+    idempotencyKey: "k",
+    metadata: {},
+    envs: {},
+  };
   return plane.machines.fork(
     { ...request, timeoutSeconds: undefined, onTimeout: undefined },
     never,
@@ -293,7 +307,13 @@ test("a server that is killed at any step of a deletion leaves the snapshot or n
   const deaths = await cutEverywhere("delete", {
     async prepare(plane, fakeHost) {
       const machineId = await addCounting(plane, fakeHost);
-      const request = { machineId, name: "", metadata: {}, idempotencyKey: "" };
+      const request = {
+        projectId: DEFAULT_PROJECT,
+        machineId,
+        name: "",
+        metadata: {},
+        idempotencyKey: "",
+      };
       return plane.snapshots.create(request, never);
     },
     work: async (plane, { id }) => plane.snapshots.delete(id, never),

@@ -50,7 +50,8 @@ export class Creation implements AsyncDisposable {
     const hash = hashMachineRequest(request);
     // The hash is part of the name, so that only equal requests share a task;
     // for others under the same key the store finds the conflict.
-    const name = request.idempotencyKey === "" ? id : `${request.idempotencyKey} ${hash}`;
+    const { projectId, idempotencyKey } = request;
+    const name = idempotencyKey === "" ? id : `${projectId} ${idempotencyKey} ${hash}`;
     return this.#creations.run(name, (stop) => this.#make(id, request, hash, stop), signal);
   }
 
@@ -64,8 +65,8 @@ export class Creation implements AsyncDisposable {
     hash: string,
     signal: AbortSignal,
   ): Promise<Machine> {
-    const { idempotencyKey } = request;
-    const former = await this.#findFormer(idempotencyKey, hash);
+    const { projectId, idempotencyKey } = request;
+    const former = await this.#findFormer(request, hash);
     if (former !== undefined) return former;
 
     const timings = new Timings();
@@ -77,12 +78,14 @@ export class Creation implements AsyncDisposable {
       machine: {
         ...origin,
         id,
+        projectId,
         hostId: this.#options.hostId,
         metadata: request.metadata,
         createdAt: new Date(),
         onTimeout: request.onTimeout ?? "kill",
         timeoutSeconds: request.timeoutSeconds ?? LIMITS.defaultTimeoutSeconds,
         autoResume: request.autoResume,
+        previews: { ...request.previews, trafficId: id },
         idleSeconds: request.idleSeconds,
         deletePausedAfterSeconds: request.deletePausedAfterSeconds,
         idempotencyKey: idempotencyKey || undefined,
@@ -95,7 +98,7 @@ export class Creation implements AsyncDisposable {
       cause: "request",
     };
     const made = await this.#options.maker.make(plan, timings, signal);
-    return made ?? this.#findWinner(idempotencyKey, hash);
+    return made ?? this.#findWinner(request, hash);
   }
 
   async #fromTemplate(
@@ -123,7 +126,7 @@ export class Creation implements AsyncDisposable {
 
   async #fromSnapshot(request: MachineRequest): Promise<Origin> {
     const { snapshotStore, hostId } = this.#options;
-    const snapshot = await snapshotStore.find(request.snapshotId);
+    const snapshot = await snapshotStore.findIn(request.projectId, request.snapshotId);
     if (snapshot?.state !== "ready") throw snapshotNotFound(request.snapshotId);
     if (snapshot.kind === "pause") {
       throw invalid(
@@ -149,9 +152,12 @@ export class Creation implements AsyncDisposable {
     };
   }
 
-  async #findFormer(key: string, hash: string): Promise<Machine | undefined> {
+  async #findFormer(
+    { projectId, idempotencyKey: key }: MachineRequest,
+    hash: string,
+  ): Promise<Machine | undefined> {
     if (key === "") return undefined;
-    const former = await this.#options.store.findByIdempotencyKey(key);
+    const former = await this.#options.store.findByIdempotencyKey(projectId, key);
     if (former === undefined) return undefined;
     if (former.requestHash !== hash) throw idempotencyConflict("machine", former.id);
     // Requests to this process share one task, so another server is making it.
@@ -160,8 +166,8 @@ export class Creation implements AsyncDisposable {
   }
 
   /** The machine that got this idempotency key between our look and our insert. */
-  async #findWinner(key: string, hash: string): Promise<Machine> {
-    const winner = await this.#findFormer(key, hash);
+  async #findWinner(request: MachineRequest, hash: string): Promise<Machine> {
+    const winner = await this.#findFormer(request, hash);
     if (winner !== undefined) return winner;
     throw new Fault(
       ErrorReason.SERVER_NOT_READY,

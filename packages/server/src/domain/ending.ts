@@ -1,4 +1,5 @@
 import type { Captures } from "./captures.js";
+import { isDiskFull } from "./failure.js";
 import { killedMeanwhile, machineElsewhere, machineNotFound } from "./faults.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import type { Lifecycle } from "./lifecycle.js";
@@ -106,7 +107,7 @@ export class Ending implements AsyncDisposable {
   }
 
   async #kill(id: string, options: KillOptions, stop: AbortSignal): Promise<Machine> {
-    const { lifecycle, starts, captures, hostId, store } = this.#options;
+    const { lifecycle, hostId, store } = this.#options;
     const timings = new Timings();
     const found = await store.find(id);
     if (found === undefined) throw machineNotFound(id);
@@ -115,12 +116,20 @@ export class Ending implements AsyncDisposable {
 
     // Undefined when it is killing already: by a process that is gone, so go on from there.
     const { cause, releaseKey = false } = options;
-    const killing = await lifecycle.move(id, "kill", { cause }, { releaseKey });
-    const meanwhile = new Error("the machine was killed while it was being made");
-    await starts.cancel(id, meanwhile);
-    // What was to go on from this one, and does not run yet.
-    if (found.state === "resuming") await starts.cancel(found.resumedAs, meanwhile);
-    await captures.cancel(id, killedMeanwhile(id));
+    const begin = () => lifecycle.move(id, "kill", { cause }, { releaseKey });
+    let killing: Machine | undefined;
+    try {
+      killing = await begin();
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      // What the machine holds has to make the room for its record. Should that fail, or this
+      // server end, the reconciler finds it gone.
+      await this.#cancel(found);
+      await this.release(id, stop);
+      if (found.pausedSnapshotId !== "") await this.#options.removal.drop(found.pausedSnapshotId);
+      killing = await begin();
+    }
+    await this.#cancel(found);
     timings.mark("cancelMs");
     await this.release(id, stop);
     await this.#dropPause(killing ?? found);
@@ -130,6 +139,16 @@ export class Ending implements AsyncDisposable {
     const ended = killed ?? (await store.find(id)) ?? found;
     await this.#endAliasOf(ended);
     return ended;
+  }
+
+  /** Ends what is being done with a machine, and waits until that has. */
+  async #cancel({ id, state, resumedAs }: Machine): Promise<void> {
+    const { starts, captures } = this.#options;
+    const meanwhile = new Error("the machine was killed while it was being made");
+    await starts.cancel(id, meanwhile);
+    // What was to go on from this one, and does not run yet.
+    if (state === "resuming") await starts.cancel(resumedAs, meanwhile);
+    await captures.cancel(id, killedMeanwhile(id));
   }
 
   /** The snapshot of a pause ends with its machine, whether it was finished or not. */

@@ -22,6 +22,8 @@ export interface EventNote {
 export interface NewEvent extends EventNote {
   readonly type: EventType;
   readonly createdAt: Date;
+  /** The project of what it tells of. */
+  readonly projectId: string;
   readonly machineId: string;
   readonly snapshotId?: string;
   readonly sourceMachineId?: string;
@@ -37,20 +39,23 @@ export interface Event extends Required<Omit<NewEvent, "fromState" | "toState">>
   readonly toState: MachineState | undefined;
 }
 
+/** Which events are asked for. */
+export interface EventQuery {
+  readonly projectId: string;
+  /** Only those of this machine; of all when empty. */
+  readonly machineId: string;
+}
+
 /** Where events are kept. They are written by the stores of what they tell of, but for {@link append}. */
 export interface EventStore {
   /** Writes an event that belongs to no change of a record. */
   append(event: NewEvent): Promise<void>;
   /** Id of the newest event; 0 when there is none. */
   lastId(): Promise<number>;
-  /**
-   * Events after `id`, oldest first.
-   *
-   * @param machineId Only those of this machine; of all when empty.
-   */
-  listAfter(id: number, machineId: string, limit: number): Promise<readonly Event[]>;
+  /** Events after `id`, oldest first. */
+  listAfter(id: number, query: EventQuery, limit: number): Promise<readonly Event[]>;
   /** Events before `id`, newest first; from the newest one on when `undefined`. */
-  listBefore(id: number | undefined, machineId: string, limit: number): Promise<readonly Event[]>;
+  listBefore(id: number | undefined, query: EventQuery, limit: number): Promise<readonly Event[]>;
   /**
    * Deletes at most `limit` events from before `before` of machines whose record is gone.
    *

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { never, TestWorld } from "../testing/world.js";
 import type { Event } from "./event.js";
+import { eventQuery } from "../testing/machines.js";
 
 let world: TestWorld;
 
@@ -30,7 +31,7 @@ async function read(
 test("a watch goes on from what was written to what happens, without a gap or a repetition", async () => {
   const { id } = await world.addRunning();
   const first = (await world.events(id))[0]?.id ?? 0;
-  const all = read(world.plane.events.watch(first, "", never), 400);
+  const all = read(world.plane.events.watch(first, eventQuery(""), never), 400);
   const work = async () => {
     for (let round = 0; round < 10; round++) {
       const machine = await world.addRunning();
@@ -45,9 +46,9 @@ test("a watch goes on from what was written to what happens, without a gap or a 
 
 test("without a cursor a watch begins now; with a machine it tells of that one only", async () => {
   const old = await world.addRunning();
-  const now = world.plane.events.watch(0, "", never);
+  const now = world.plane.events.watch(0, eventQuery(""), never);
   const next = now.next();
-  const other = world.plane.events.watch(1, old.id, never);
+  const other = world.plane.events.watch(1, eventQuery(old.id), never);
   await world.plane.machines.setTimeout(old.id, 5);
   const { id } = await world.addRunning();
   await world.plane.machines.kill(old.id, never);
@@ -60,8 +61,8 @@ test("without a cursor a watch begins now; with a machine it tells of that one o
 
 test("a watch ends with its signal", async () => {
   const stop = new AbortController();
-  const next = world.plane.events.watch(0, "", stop.signal).next();
-  await world.plane.events.list("", 1, "");
+  const next = world.plane.events.watch(0, eventQuery(""), stop.signal).next();
+  await world.plane.events.list(eventQuery(""), 1, "");
   stop.abort(new Error("enough"));
   await expect(next).rejects.toThrow("enough");
 });
@@ -69,11 +70,13 @@ test("a watch ends with its signal", async () => {
 test("events are listed in pages, newest first", async () => {
   const { id } = await world.addRunning();
   await world.plane.machines.kill(id, never);
-  const page = await world.plane.events.list(id, 3, "");
+  const page = await world.plane.events.list(eventQuery(id), 3, "");
   expect(page.items.map(({ toState }) => toState)).toEqual(["killed", "killing", "running"]);
-  const rest = await world.plane.events.list(id, 3, page.nextCursor);
+  const rest = await world.plane.events.list(eventQuery(id), 3, page.nextCursor);
   expect([rest.items.map(({ toState }) => toState), rest.nextCursor]).toEqual([["creating"], ""]);
-  await expect(world.plane.events.list("", 3, "x")).rejects.toThrow("cursor is not one");
+  await expect(world.plane.events.list(eventQuery(""), 3, "x")).rejects.toThrow(
+    "cursor is not one",
+  );
 });
 
 test("they say from which state, why, and how long each phase took", async () => {

@@ -1,5 +1,5 @@
 import { abortable } from "./abort.js";
-import type { Event, EventStore } from "./event.js";
+import type { Event, EventQuery, EventStore } from "./event.js";
 import { invalid } from "./limits.js";
 import type { Page } from "./machine-store.js";
 
@@ -24,11 +24,10 @@ export class Events {
   /**
    * Events, newest first.
    *
-   * @param machineId Only those of this machine; of all when empty.
    * @throws Fault INVALID_ARGUMENT for a bad cursor.
    */
-  async list(machineId: string, limit: number, cursor: string): Promise<Page<Event>> {
-    const found = await this.#store.listBefore(toId(cursor), machineId, limit + 1);
+  async list(query: EventQuery, limit: number, cursor: string): Promise<Page<Event>> {
+    const found = await this.#store.listBefore(toId(cursor), query, limit + 1);
     const items = found.slice(0, limit);
     const last = found.length > limit ? items.at(-1) : undefined;
     return { items, nextCursor: last === undefined ? "" : String(last.id) };
@@ -39,18 +38,17 @@ export class Events {
    * store is read at the pace of the reader.
    *
    * @param afterId From now on when 0.
-   * @param machineId Only those of this machine; of all when empty.
    */
   async *watch(
     afterId: number,
-    machineId: string,
+    query: EventQuery,
     signal: AbortSignal,
   ): AsyncGenerator<Event, void, undefined> {
     let last = afterId === 0 ? await this.#store.lastId() : afterId;
     for (;;) {
       // Before the look: what is written after it wakes us.
       const written = this.#written.promise;
-      const batch = await this.#store.listAfter(last, machineId, BATCH);
+      const batch = await this.#store.listAfter(last, query, BATCH);
       for (const event of batch) {
         signal.throwIfAborted();
         yield event;

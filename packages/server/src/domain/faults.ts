@@ -103,3 +103,12 @@ export function killedMeanwhile(id: string): Fault {
     details: { machine_id: id },
   });
 }
+
+/** There is no such project. */
+export function projectNotFound(id: string): Fault {
+  const shown = id.slice(0, 80);
+  return new Fault(ErrorReason.PROJECT_NOT_FOUND, `no project ${JSON.stringify(shown)}`, {
+    remedy: "List the projects there are: nullspace project list.",
+    details: { project: shown },
+  });
+}

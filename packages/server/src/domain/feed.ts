@@ -12,21 +12,25 @@ export class MachineFeed {
 
   /** Tells all subscribers that a machine is now as given. Never waits for them. */
   publish(machine: Machine): void {
-    for (const subscription of this.#subscriptions) subscription.push(machine);
+    for (const subscription of this.#subscriptions) {
+      if (subscription.projectId === machine.projectId) subscription.push(machine);
+    }
   }
 
   /**
-   * Follows all changes from this moment on. A subscriber that is slower than
+   * Follows all changes of a project's machines from this moment on. A subscriber that is slower than
    * the changes gets each machine's latest state and misses those between.
    *
    * @example
    * ```ts
-   * using changes = feed.subscribe();
+   * using changes = feed.subscribe("default");
    * for (;;) console.log(await changes.next(signal));
    * ```
    */
-  subscribe(): Subscription {
-    const subscription = new Subscription(() => this.#subscriptions.delete(subscription));
+  subscribe(projectId: string): Subscription {
+    const subscription = new Subscription(projectId, () =>
+      this.#subscriptions.delete(subscription),
+    );
     this.#subscriptions.add(subscription);
     return subscription;
   }
@@ -34,12 +38,14 @@ export class MachineFeed {
 
 /** One subscriber's backlog, at most one entry per machine. */
 export class Subscription implements Disposable {
+  readonly projectId: string;
   readonly #backlog = new Map<string, Machine>();
   readonly #unsubscribe: () => void;
   #overflowed = false;
   #arrival = Promise.withResolvers<void>();
 
-  constructor(unsubscribe: () => void) {
+  constructor(projectId: string, unsubscribe: () => void) {
+    this.projectId = projectId;
     this.#unsubscribe = unsubscribe;
   }
 

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { query } from "../testing/machines.js";
 import { gate, never, TestWorld } from "../testing/world.js";
 import type { ForkOutcome, ForkRequest } from "./forking.js";
+import { DEFAULT_PROJECT } from "./project.js";
 
 let world: TestWorld;
 
@@ -21,6 +22,7 @@ function faultOf(reason: ErrorReason): unknown {
 
 function forkRequest(id: string, fields: Partial<ForkRequest> = {}): ForkRequest {
   return {
+    projectId: DEFAULT_PROJECT,
     id,
     count: 0,
     idempotencyKey: "",

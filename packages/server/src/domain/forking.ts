@@ -46,6 +46,7 @@ export interface ForkingOptions {
 
 /** What the owner of a machine asks for when it is forked. */
 export interface ForkRequest {
+  readonly projectId: string;
   readonly id: string;
   /** 1 when 0. */
   readonly count: number;
@@ -91,10 +92,10 @@ export class Forking implements AsyncDisposable {
    */
   async fork(request: ForkRequest, signal: AbortSignal): Promise<readonly ForkOutcome[]> {
     checkForkRequest(request);
-    const { idempotencyKey: key, metadata, envs, ...rest } = request;
+    const { projectId, idempotencyKey: key, metadata, envs, ...rest } = request;
     const hash = hashOf(["fork", rest, sortedEntries(metadata), sortedEntries(envs)]);
     const id = newSnapshotId();
-    const task = key === "" ? id : `${key} ${hash}`;
+    const task = key === "" ? id : `${projectId} ${key} ${hash}`;
     return this.#forks.run(task, (stop) => this.#fork(id, request, hash, stop), signal);
   }
 
@@ -120,6 +121,7 @@ export class Forking implements AsyncDisposable {
       await eventStore.append({
         type: "machine forked",
         createdAt: new Date(),
+        projectId: source.projectId,
         machineId: source.id,
         cause: "request",
         timings: timings.phases,
@@ -224,7 +226,7 @@ export class Forking implements AsyncDisposable {
     const outcomes: ForkOutcome[] = [];
     for (let index = 0; index < countOf(request); index++) {
       const key = childKey(request.idempotencyKey, index);
-      const former = await store.findByIdempotencyKey(key);
+      const former = await store.findByIdempotencyKey(request.projectId, key);
       if (former !== undefined && former.requestHash !== hash) {
         throw idempotencyConflict("machine", former.id);
       }
@@ -255,6 +257,7 @@ function planOf(
   return {
     machine: {
       id: newMachineId(),
+      projectId: source.projectId,
       hostId: source.hostId,
       templateName: source.templateName,
       templateTag: source.templateTag,
@@ -270,6 +273,7 @@ function planOf(
       onTimeout: onTimeout ?? "kill",
       timeoutSeconds: timeoutSeconds ?? LIMITS.defaultTimeoutSeconds,
       autoResume: false,
+      previews: source.previews,
       idleSeconds: 0,
       deletePausedAfterSeconds: 0,
       idempotencyKey: idempotencyKey === "" ? undefined : childKey(idempotencyKey, index),

@@ -1,7 +1,9 @@
+import { redactSecrets } from "@nullspace/proto/tokens";
 import type { Log } from "./log.js";
 import type { EventNote } from "./event.js";
 import type { Machine } from "./machine.js";
 import type { MachineChanges, MachineStore, NewMachine } from "./machine-store.js";
+import type { Quotas } from "./quotas.js";
 import { TRANSITIONS, type TransitionName } from "./transitions.js";
 
 /** Hears of every change of a machine's record, after it is durable. */
@@ -13,8 +15,16 @@ export class Lifecycle {
   readonly #log: Log;
   readonly #observers: readonly MachineObserver[];
 
-  constructor(store: MachineStore, log: Log, observers: readonly MachineObserver[]) {
+  readonly #quotas: Quotas;
+
+  constructor(
+    store: MachineStore,
+    quotas: Quotas,
+    log: Log,
+    observers: readonly MachineObserver[],
+  ) {
     this.#store = store;
+    this.#quotas = quotas;
     this.#log = log;
     this.#observers = observers;
   }
@@ -23,9 +33,10 @@ export class Lifecycle {
    * Adds a machine in state `creating`.
    *
    * @returns `undefined`, and adds nothing, when its idempotency key is taken.
+   * @throws Fault QUOTA_EXCEEDED.
    */
   async add(machine: NewMachine, cause: string): Promise<Machine | undefined> {
-    const added = await this.#store.insert(machine, { cause });
+    const added = await this.#store.insert(machine, { cause }, this.#quotas.machines);
     if (added !== undefined) this.announce(added, "creating");
     return added;
   }
@@ -49,7 +60,7 @@ export class Lifecycle {
     changes: MachineChanges = {},
   ): Promise<Machine | undefined> {
     const edge = TRANSITIONS[name];
-    const machine = await this.#store.transition(id, edge, new Date(), changes, note);
+    const machine = await this.#store.transition(id, edge, new Date(), redacted(changes), note);
     if (machine === undefined) return undefined;
     const fields = { machineId: id, transition: name, state: edge.to, ...note };
     if (name === "fail") {
@@ -58,4 +69,10 @@ export class Lifecycle {
     for (const observe of this.#observers) observe(machine);
     return machine;
   }
+}
+
+/** A failure may end with what the guest wrote on its console. */
+function redacted(changes: MachineChanges): MachineChanges {
+  const { failure } = changes;
+  return failure === undefined ? changes : { ...changes, failure: redactSecrets(failure) };
 }

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
 import { invalid, LIMITS } from "./limits.js";
-import type { TimeoutAction } from "./machine.js";
+import type { PreviewPolicy, TimeoutAction } from "./machine.js";
+import { checkMaskedHost } from "./preview-address.js";
 import { type WarmPoolMode } from "@nullspace/proto";
 
 /** What the owner of a new machine asks for. Zero and empty stand for "the default". */
 export interface MachineRequest {
+  readonly projectId: string;
   readonly template: string;
   readonly vcpus: number;
   readonly memoryMb: number;
@@ -19,6 +21,7 @@ export interface MachineRequest {
   /** A reusable snapshot to start from in place of a template; empty for none. */
   readonly snapshotId: string;
   readonly autoResume: boolean;
+  readonly previews: Omit<PreviewPolicy, "trafficId">;
   readonly idleSeconds: number;
   readonly deletePausedAfterSeconds: number;
   readonly warmPool: WarmPoolMode;
@@ -48,6 +51,7 @@ export function checkMachineRequest(request: MachineRequest): void {
   checkMetadata(request.metadata);
   checkEnvs(request.envs);
   checkCwd(request.cwd);
+  checkMaskedHost(request.previews.maskRequestHost);
   checkIdempotencyKey(request.idempotencyKey);
 }
 
@@ -90,7 +94,7 @@ export function checkTimeouts(request: TimeoutRequest): void {
 
 /** Tells one request from another under the same idempotency key. */
 export function hashMachineRequest(request: MachineRequest): string {
-  const { idempotencyKey: _, metadata, envs, ...rest } = request;
+  const { projectId: _project, idempotencyKey: _key, metadata, envs, ...rest } = request;
   return hashOf([rest, sortedEntries(metadata), sortedEntries(envs)]);
 }
 

@@ -1,11 +1,13 @@
-import type { Machine, MachineState, Receipt, TimeoutAction } from "./machine.js";
+import type { Machine, MachineState, PreviewPolicy, Receipt, TimeoutAction } from "./machine.js";
 import type { EventNote } from "./event.js";
+import type { Admission } from "./project.js";
 import type { Capture, NewSnapshot } from "./snapshot.js";
 import type { Transition } from "./transitions.js";
 
 /** Everything that is known of a machine before it starts. */
 export interface NewMachine {
   readonly id: string;
+  readonly projectId: string;
   readonly hostId: string;
   readonly templateName: string;
   readonly templateTag: string;
@@ -21,6 +23,7 @@ export interface NewMachine {
   readonly onTimeout: TimeoutAction;
   readonly timeoutSeconds: number;
   readonly autoResume: boolean;
+  readonly previews: PreviewPolicy;
   readonly idleSeconds: number;
   readonly deletePausedAfterSeconds: number;
   readonly idempotencyKey: string | undefined;
@@ -63,6 +66,7 @@ export interface TimeoutChanges {
 
 /** Which machines a listing is about, and which page of it. */
 export interface MachineQuery {
+  readonly projectId: string;
   readonly states: readonly MachineState[];
   /** `undefined` for machines of every template. */
   readonly templateName: string | undefined;
@@ -87,11 +91,16 @@ export interface MachineStore {
   /**
    * Adds a machine in state `creating`.
    *
-   * @returns `undefined`, and adds nothing, when another machine has its idempotency key.
+   * @param admission What has to let it into its project.
+   * @returns `undefined`, and adds nothing, when another machine of its project has its idempotency key.
+   * @throws Fault QUOTA_EXCEEDED, and adds nothing.
    */
-  insert(machine: NewMachine, note: EventNote): Promise<Machine | undefined>;
+  insert(machine: NewMachine, note: EventNote, admission?: Admission): Promise<Machine | undefined>;
+  /** A machine of whatever project: for the server's own work. */
   find(id: string): Promise<Machine | undefined>;
-  findByIdempotencyKey(key: string): Promise<Machine | undefined>;
+  /** A machine of a project: for its callers. */
+  findIn(projectId: string, id: string): Promise<Machine | undefined>;
+  findByIdempotencyKey(projectId: string, key: string): Promise<Machine | undefined>;
   /** The machine that was paused into this snapshot, whatever became of it. */
   findByPausedSnapshot(snapshotId: string): Promise<Machine | undefined>;
   /**
@@ -121,6 +130,8 @@ export interface MachineStore {
   list(query: MachineQuery): Promise<Page<Machine>>;
   /** Every machine of a host that has not ended; of every host when `undefined`. */
   listLive(hostId: string | undefined): Promise<readonly Machine[]>;
+  /** Every machine of a project that has not ended. */
+  listLiveIn(projectId: string): Promise<readonly Machine[]>;
   /** The earliest moment at which a host's machine is due, see {@link listDue}. */
   nextDeadline(hostId: string): Promise<Date | undefined>;
   /**

@@ -23,9 +23,21 @@ export interface Receipt {
   readonly identityRenewed: boolean;
 }
 
+/** How a machine's previews behave. */
+export interface PreviewPolicy {
+  /** When false, a grant is not enough: requests carry the traffic access token too. */
+  readonly allowPublicTraffic: boolean;
+  /** What services see as Host, with "${PORT}" for the port; the preview's own host when empty. */
+  readonly maskRequestHost: string;
+  /** The machine whose traffic access token is good: itself, or the one that it goes on from. */
+  readonly trafficId: string;
+}
+
 /** A machine's record: what its owner asked for and what became of it. */
 export interface Machine {
   readonly id: string;
+  /** The project it belongs to, for ever. */
+  readonly projectId: string;
   /** The host it was placed on. */
   readonly hostId: string;
   readonly state: MachineState;
@@ -47,6 +59,7 @@ export interface Machine {
   readonly resumedAs: string;
   /** Traffic to its previews resumes it when it is paused. */
   readonly autoResume: boolean;
+  readonly previews: PreviewPolicy;
   readonly vcpus: number;
   readonly memoryMb: number;
   readonly diskMb: number;

@@ -15,12 +15,14 @@ import type { MachineQuery, MachineStore, Page, TimeoutChanges } from "./machine
 import { deadlineAfter } from "./maker.js";
 import type { Paused, Pausing } from "./pausing.js";
 import type { Connected, Resuming } from "./resuming.js";
+import type { SnapshotStore } from "./snapshot.js";
 import type { ForkOutcome, Forking, ForkRequest } from "./forking.js";
 
 /** What {@link Machines} needs. */
 export interface MachinesOptions {
   readonly hostId: string;
   readonly store: MachineStore;
+  readonly snapshotStore: SnapshotStore;
   readonly lifecycle: Lifecycle;
   readonly creation: Creation;
   readonly ending: Ending;
@@ -34,7 +36,7 @@ export interface MachinesOptions {
 /** One step of a watch: a machine as it is now, or the end of the first look. */
 export type WatchStep = { readonly machine: Machine } | { readonly synced: true };
 
-/** What users do with machines. */
+/** What is done with machines, whosever they are: {@link ProjectMachines} keeps projects apart. */
 export class Machines {
   readonly #options: MachinesOptions;
 
@@ -47,7 +49,11 @@ export class Machines {
     return this.#options.creation.create(request, signal);
   }
 
-  /** @throws Fault MACHINE_NOT_FOUND. */
+  /**
+   * A machine of whatever project.
+   *
+   * @throws Fault MACHINE_NOT_FOUND.
+   */
   async get(id: string): Promise<Machine> {
     const machine = await this.#options.store.find(id);
     if (machine === undefined) throw machineNotFound(id);
@@ -55,15 +61,27 @@ export class Machines {
   }
 
   /**
-   * A machine that can be talked to now.
+   * A machine of whatever project that can be talked to now: for whom a signature lets in.
    *
    * @throws Fault MACHINE_NOT_FOUND, MACHINE_NOT_RUNNING, MACHINE_DIED, AGENT_UNREACHABLE.
    */
   async getRunning(id: string): Promise<Machine> {
-    const machine = await this.get(id);
+    return this.requireRunning(await this.get(id));
+  }
+
+  /** @throws Fault MACHINE_NOT_RUNNING, MACHINE_DIED, AGENT_UNREACHABLE. */
+  requireRunning(machine: Machine): Machine {
     if (machine.state !== "running") throw machineNotRunning(machine);
     if (machine.hostId !== this.#options.hostId) throw machineElsewhere(machine);
     return machine;
+  }
+
+  /** Whether a snapshot is a project's, or was: that of a paused machine that has been resumed. */
+  async isSnapshotOf(projectId: string, snapshotId: string): Promise<boolean> {
+    const { store, snapshotStore } = this.#options;
+    if (snapshotId === "") return false;
+    if ((await snapshotStore.findIn(projectId, snapshotId)) !== undefined) return true;
+    return (await store.findByPausedSnapshot(snapshotId))?.projectId === projectId;
   }
 
   /** @throws Fault INVALID_ARGUMENT for a bad cursor. */
@@ -72,14 +90,14 @@ export class Machines {
   }
 
   /**
-   * Yields every live machine once, then each change as it happens. A slow
+   * Yields every live machine of a project once, then each change as it happens. A slow
    * reader gets each machine's latest state.
    */
-  async *watch(signal: AbortSignal): AsyncGenerator<WatchStep, void, undefined> {
-    using changes = this.#options.feed.subscribe();
+  async *watch(projectId: string, signal: AbortSignal): AsyncGenerator<WatchStep, void, undefined> {
+    using changes = this.#options.feed.subscribe(projectId);
     /** What the first look showed: changes that came before it are old news. */
     const shown = new Map<string, number>();
-    for (const machine of await this.#options.store.listLive(undefined)) {
+    for (const machine of await this.#options.store.listLiveIn(projectId)) {
       shown.set(machine.id, machine.revision);
       yield { machine };
     }

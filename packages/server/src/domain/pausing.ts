@@ -223,8 +223,10 @@ function snapshotOf(machine: Machine): NewSnapshot {
 
 /** What a snapshot has of its machine. */
 export function lineageOf(machine: Machine) {
-  const { id, hostId, templateName, templateTag, vcpus, memoryMb, diskMb, cwd } = machine;
+  const { id, projectId, hostId, templateName, templateTag, vcpus, memoryMb, diskMb, cwd } =
+    machine;
   return {
+    projectId,
     hostId,
     machineId: id,
     parentId: machine.sourceSnapshotId,

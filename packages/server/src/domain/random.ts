@@ -29,3 +29,8 @@ export function newSnapshotId(): string {
 export function newMachineId(): string {
   return `m${randomAlphanumeric(19)}`;
 }
+
+/** A new id of a preview's grant: `p` and 19 random characters, 98 bits. */
+export function newPreviewGrantId(): string {
+  return `p${randomAlphanumeric(19)}`;
+}

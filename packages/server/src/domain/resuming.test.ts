@@ -2,6 +2,7 @@ import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { gate, never, TestWorld } from "../testing/world.js";
+import { DEFAULT_PROJECT } from "./project.js";
 
 let world: TestWorld;
 
@@ -240,7 +241,7 @@ test("each kind of snapshot names the call that is for it", async () => {
   });
   const { id } = await world.addRunning();
   const reusable = await world.plane.snapshots.create(
-    { machineId: id, name: "", metadata: {}, idempotencyKey: "" },
+    { projectId: DEFAULT_PROJECT, machineId: id, name: "", metadata: {}, idempotencyKey: "" },
     never,
   );
   await expect(resume(reusable.id)).rejects.toMatchObject({

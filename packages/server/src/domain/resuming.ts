@@ -186,6 +186,7 @@ function planOf(alias: Machine, timeoutSeconds: number): Plan {
   return {
     machine: {
       id: alias.resumedAs,
+      projectId: alias.projectId,
       hostId: alias.hostId,
       templateName: alias.templateName,
       templateTag: alias.templateTag,
@@ -201,6 +202,7 @@ function planOf(alias: Machine, timeoutSeconds: number): Plan {
       onTimeout: alias.onTimeout,
       timeoutSeconds,
       autoResume: alias.autoResume,
+      previews: alias.previews,
       idleSeconds: alias.idleSeconds,
       deletePausedAfterSeconds: alias.deletePausedAfterSeconds,
       idempotencyKey: undefined,

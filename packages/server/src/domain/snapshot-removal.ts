@@ -1,3 +1,4 @@
+import { isDiskFull } from "./failure.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import { SharedTasks } from "./shared-tasks.js";
 import type { SnapshotStore } from "./snapshot.js";
@@ -30,7 +31,12 @@ export class SnapshotRemoval implements AsyncDisposable {
     await this.#removals.run(
       id,
       async (stop) => {
-        await store.beginDelete(id);
+        try {
+          await store.beginDelete(id);
+        } catch (error) {
+          if (!isDiskFull(error)) throw error;
+          // Its bytes have to make the room for that. Whoever starts from it meanwhile finds nothing.
+        }
         await this.drop(id, stop);
         await store.remove(id, new Date(), { cause });
         onEvent();

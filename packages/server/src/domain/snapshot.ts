@@ -1,5 +1,6 @@
 import type { EventNote } from "./event.js";
 import type { Page } from "./machine-store.js";
+import type { Admission } from "./project.js";
 
 /** What a snapshot was taken for, as `snapshot.proto` says. */
 export type SnapshotKind = "reusable" | "pause";
@@ -10,6 +11,8 @@ export type SnapshotState = "creating" | "ready" | "deleting";
 /** Everything that is known of a snapshot before it is captured. */
 export interface NewSnapshot {
   readonly id: string;
+  /** That of its machine. */
+  readonly projectId: string;
   readonly hostId: string;
   readonly kind: SnapshotKind;
   readonly machineId: string;
@@ -44,6 +47,7 @@ export interface Snapshot extends Omit<NewSnapshot, "idempotencyKey">, Capture {
 
 /** Which snapshots a listing is about, and which page of it. */
 export interface SnapshotQuery {
+  readonly projectId: string;
   /** Empty for those of all machines. */
   readonly machineId: string;
   readonly kind: SnapshotKind | undefined;
@@ -60,11 +64,16 @@ export interface SnapshotStore {
   /**
    * Adds a snapshot in state `creating`.
    *
-   * @returns `undefined`, and adds nothing, when another one has its idempotency key.
+   * @param admission What has to let it into its project.
+   * @returns `undefined`, and adds nothing, when another one of its project has its idempotency key.
+   * @throws Fault QUOTA_EXCEEDED, and adds nothing.
    */
-  insert(snapshot: NewSnapshot): Promise<Snapshot | undefined>;
+  insert(snapshot: NewSnapshot, admission?: Admission): Promise<Snapshot | undefined>;
+  /** A snapshot of whatever project: for the server's own work. */
   find(id: string): Promise<Snapshot | undefined>;
-  findByIdempotencyKey(key: string): Promise<Snapshot | undefined>;
+  /** A snapshot of a project: for its callers. */
+  findIn(projectId: string, id: string): Promise<Snapshot | undefined>;
+  findByIdempotencyKey(projectId: string, key: string): Promise<Snapshot | undefined>;
   /**
    * Makes a snapshot that was `creating` ready.
    *

@@ -5,6 +5,7 @@ import { newSnapshot, snapshotQuery } from "../testing/machines.js";
 import { gate, never, TestWorld } from "../testing/world.js";
 import { SqlSnapshotStore } from "../store/snapshots.js";
 import type { SnapshotRequest } from "./snapshots.js";
+import { DEFAULT_PROJECT } from "./project.js";
 
 let world: TestWorld;
 
@@ -21,7 +22,14 @@ function faultOf(reason: ErrorReason): unknown {
 }
 
 async function snapshot(machineId: string, fields: Partial<SnapshotRequest> = {}) {
-  const request = { machineId, name: "", metadata: {}, idempotencyKey: "", ...fields };
+  const request = {
+    projectId: DEFAULT_PROJECT,
+    machineId,
+    name: "",
+    metadata: {},
+    idempotencyKey: "",
+    ...fields,
+  };
   return world.plane.snapshots.create(request, never);
 }
 

@@ -12,9 +12,10 @@ import type { Log } from "./log.js";
 import { checkIdempotencyKey, checkMetadata, hashOf, sortedEntries } from "./machine-request.js";
 import type { MachineStore, Page } from "./machine-store.js";
 import { lineageOf } from "./pausing.js";
+import type { Quotas } from "./quotas.js";
 import { newSnapshotId } from "./random.js";
 import { SharedTasks } from "./shared-tasks.js";
-import type { Snapshot, SnapshotQuery, SnapshotStore } from "./snapshot.js";
+import type { NewSnapshot, Snapshot, SnapshotQuery, SnapshotStore } from "./snapshot.js";
 import type { SnapshotRemoval } from "./snapshot-removal.js";
 import { Timings } from "./timings.js";
 
@@ -27,6 +28,7 @@ export interface SnapshotsOptions {
   readonly captures: Captures;
   readonly removal: SnapshotRemoval;
   readonly ending: Ending;
+  readonly quotas: Quotas;
   /** Told when an event has been written. */
   readonly onEvent: () => void;
   readonly log: Log;
@@ -34,13 +36,14 @@ export interface SnapshotsOptions {
 
 /** What the owner of a new snapshot asks for. */
 export interface SnapshotRequest {
+  readonly projectId: string;
   readonly machineId: string;
   readonly name: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly idempotencyKey: string;
 }
 
-/** What users do with snapshots. */
+/** What is done with snapshots, whosever they are: {@link ProjectSnapshots} keeps projects apart. */
 export class Snapshots implements AsyncDisposable {
   readonly #options: SnapshotsOptions;
   readonly #creations = new SharedTasks<Snapshot>("abort");
@@ -54,14 +57,14 @@ export class Snapshots implements AsyncDisposable {
    * Two requests with one idempotency key get the same snapshot.
    *
    * @throws Fault INVALID_ARGUMENT, MACHINE_NOT_FOUND, MACHINE_NOT_RUNNING,
-   * MACHINE_DIED, IDEMPOTENCY_CONFLICT, CAPTURE_FAILED.
+   * MACHINE_DIED, IDEMPOTENCY_CONFLICT, QUOTA_EXCEEDED, CAPTURE_FAILED.
    */
   async create(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot> {
     checkSnapshotRequest(request);
     const id = newSnapshotId();
-    const { machineId, name, metadata, idempotencyKey } = request;
+    const { projectId, machineId, name, metadata, idempotencyKey } = request;
     const hash = hashOf([machineId, name, sortedEntries(metadata)]);
-    const task = idempotencyKey === "" ? id : `${idempotencyKey} ${hash}`;
+    const task = idempotencyKey === "" ? id : `${projectId} ${idempotencyKey} ${hash}`;
     return this.#creations.run(task, (stop) => this.#create(id, request, hash, stop), signal);
   }
 
@@ -104,7 +107,7 @@ export class Snapshots implements AsyncDisposable {
     hash: string,
     signal: AbortSignal,
   ): Promise<Snapshot> {
-    const former = await this.#findFormer(request.idempotencyKey, hash);
+    const former = await this.#findFormer(request, hash);
     if (former !== undefined) return former;
     const timings = new Timings();
     return this.#options.captures.run(
@@ -124,10 +127,10 @@ export class Snapshots implements AsyncDisposable {
     timings: Timings,
     signal: AbortSignal,
   ): Promise<Snapshot> {
-    const { hostId, host, store, machineStore, onEvent } = this.#options;
+    const { hostId, host, store, machineStore, quotas, onEvent } = this.#options;
     const { machineId, name, metadata, idempotencyKey } = request;
     const machine = await localRunningMachine({ hostId, store: machineStore }, machineId);
-    const inserted = await store.insert({
+    const snapshot: NewSnapshot = {
       ...lineageOf(machine),
       id,
       kind: "reusable",
@@ -136,8 +139,9 @@ export class Snapshots implements AsyncDisposable {
       createdAt: new Date(),
       idempotencyKey: idempotencyKey || undefined,
       requestHash: hash,
-    });
-    if (inserted === undefined) return this.#findWinner(idempotencyKey, hash);
+    };
+    const inserted = await store.insert(snapshot, quotas.snapshots);
+    if (inserted === undefined) return this.#findWinner(request, hash);
     try {
       const { sizeBytes, stoppedMs, diskMb } = await host.captureMachine(
         { machineId, snapshotId: id, outcome: CaptureOutcome.CONTINUE, durable: true },
@@ -165,17 +169,20 @@ export class Snapshots implements AsyncDisposable {
     }
   }
 
-  async #findFormer(key: string, hash: string): Promise<Snapshot | undefined> {
+  async #findFormer(
+    { projectId, idempotencyKey: key }: SnapshotRequest,
+    hash: string,
+  ): Promise<Snapshot | undefined> {
     if (key === "") return undefined;
-    const former = await this.#options.store.findByIdempotencyKey(key);
+    const former = await this.#options.store.findByIdempotencyKey(projectId, key);
     if (former === undefined) return undefined;
     if (former.requestHash !== hash) throw idempotencyConflict("snapshot", former.id);
     if (former.state === "ready") return former;
     throw unfinished("is still being made by another server");
   }
 
-  async #findWinner(key: string, hash: string): Promise<Snapshot> {
-    const winner = await this.#findFormer(key, hash);
+  async #findWinner(request: SnapshotRequest, hash: string): Promise<Snapshot> {
+    const winner = await this.#findFormer(request, hash);
     if (winner !== undefined) return winner;
     throw unfinished("has just failed");
   }

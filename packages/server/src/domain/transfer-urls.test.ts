@@ -1,12 +1,16 @@
+import { createHmac } from "node:crypto";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { TransferUrls } from "./transfer-urls.js";
+import { type SigningKey, SigningKeys } from "./signing-keys.js";
+import { FORMER_TRANSFER_KEY, TransferUrls } from "./transfer-urls.js";
 
-const KEY = Buffer.alloc(32, 7);
 let now = Date.parse("2026-01-01T00:00:00Z");
-const urls = new TransferUrls(KEY, () => now);
+const openRing = (keys: readonly SigningKey[] = []) =>
+  SigningKeys.open({ load: async () => keys, save: async () => undefined }, () => now);
+const keys = await openRing();
+const urls = new TransferUrls(keys, () => now);
 
 const REQUEST = {
   machineId: "m1",
@@ -68,9 +72,39 @@ describe("a transfer URL", () => {
     expect(outcomeOf("http://[")).toBe(REFUSED);
   });
 
-  test("of another key is refused", () => {
-    const { url } = new TransferUrls(Buffer.alloc(32, 8), () => now).sign(REQUEST);
+  test("of another server, or signed as another family, is refused", async () => {
+    const { url } = new TransferUrls(await openRing(), () => now).sign(REQUEST);
     expect(outcomeOf(url)).toBe(REFUSED);
+    const own = urls.sign(REQUEST);
+    const text = JSON.stringify([
+      "nullspace-transfer-1",
+      "m1",
+      "download",
+      REQUEST.path,
+      "",
+      own.expiresAt.getTime(),
+    ]);
+    const forged = (signature: string) =>
+      outcomeOf(own.url.replace(/signature=.*/, `signature=nstu_${signature}`));
+    expect(forged(keys.sign("transfer-url", text))).toBe("ok");
+    expect(forged(keys.sign("preview", text))).toBe(REFUSED);
+  });
+
+  test("that was signed before there was a ring of keys is good until its time is over", async () => {
+    const secret = Buffer.alloc(32, 7);
+    const expiresAt = now + 60_000;
+    const text = JSON.stringify(["nullspace-transfer-1", "m1", "download", "/a", "", expiresAt]);
+    const signature = createHmac("sha256", secret).update(text).digest("base64url");
+    const url = `/v1/files/m1/a?path=%2Fa&direction=download&expires=${expiresAt / 1000}&signature=${signature}`;
+    expect(outcomeOf(url)).toBe(REFUSED);
+    const at = new Date(now);
+    const former = { id: FORMER_TRANSFER_KEY, secret, createdAt: at, retiredAt: at };
+    const ring = await openRing([former]);
+    const upgraded = new TransferUrls(ring, () => now);
+    expect(upgraded.verify(url)).toMatchObject({ machineId: "m1", path: "/a" });
+    expect(() => upgraded.verify(url.replace("m1", "m2"))).toThrow(Fault);
+    await ring.rotate(true);
+    expect(() => upgraded.verify(url)).toThrow(Fault);
   });
 
   test("ends with its time, and cannot be made to end later", () => {

@@ -1,15 +1,20 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import { TOKEN_FAMILIES } from "@nullspace/proto/tokens";
 import { invalid, LIMITS } from "./limits.js";
+import type { SigningKeys } from "./signing-keys.js";
 
 /** Where every transfer URL begins. */
 export const TRANSFER_PREFIX = "/v1/files/";
 
-/** First words of all that is signed here: no other family of tokens begins so. */
-const FAMILY = "nullspace-transfer-1";
+/** Id of the key that signed transfer URLs, and nothing else, before there was a ring of keys. */
+export const FORMER_TRANSFER_KEY = "transfer";
 
-const SECONDS = { min: 60, max: 86_400, default: 3600 } as const;
+/** First words of all that is signed here. */
+const FORM = "nullspace-transfer-1";
+const { prefix: PREFIX, longestSeconds } = TOKEN_FAMILIES["transfer-url"];
+
+const SECONDS = { min: 60, max: longestSeconds, default: 3600 } as const;
 const MOST_USER_BYTES = 256;
 
 /** Which way a URL carries bytes. */
@@ -33,12 +38,11 @@ export interface TransferRequest extends Omit<TransferGrant, "expiresAt"> {
 
 /** Signs transfer URLs and reads them again. Nothing is stored: the signature binds everything that a URL says. */
 export class TransferUrls {
-  readonly #key: Uint8Array;
+  readonly #keys: SigningKeys;
   readonly #now: () => number;
 
-  /** @param key at least 32 secret bytes. */
-  constructor(key: Uint8Array, now: () => number = Date.now) {
-    this.#key = key;
+  constructor(keys: SigningKeys, now: () => number = Date.now) {
+    this.#keys = keys;
     this.#now = now;
   }
 
@@ -56,7 +60,7 @@ export class TransferUrls {
     const query = new URLSearchParams({ path, direction });
     if (user !== "") query.set("user", user);
     query.set("expires", String(expiresAt.getTime() / 1000));
-    query.set("signature", this.#signature(grant));
+    query.set("signature", PREFIX + this.#keys.sign("transfer-url", textOf(grant)));
     // The name is there for programs that call what they download as its URL does.
     const url = `${TRANSFER_PREFIX}${encodeURIComponent(machineId)}/${nameIn(path)}?${query.toString()}`;
     return { url, expiresAt };
@@ -87,9 +91,7 @@ export class TransferUrls {
       user: query.get("user") ?? "",
       expiresAt: new Date(Number(expires) * 1000),
     };
-    const given = Buffer.from(query.get("signature") ?? "");
-    const expected = Buffer.from(this.#signature(grant));
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) throw invalidUrl();
+    if (!this.#isSigned(grant, query.get("signature") ?? "")) throw invalidUrl();
     if (grant.expiresAt.getTime() <= this.#now()) {
       throw new Fault(ErrorReason.TRANSFER_URL_EXPIRED, "this transfer URL has expired", {
         remedy: "Ask for a new one: uploadUrl() or downloadUrl().",
@@ -99,10 +101,17 @@ export class TransferUrls {
     return grant;
   }
 
-  #signature({ machineId, direction, path, user, expiresAt }: TransferGrant): string {
-    const signed = JSON.stringify([FAMILY, machineId, direction, path, user, expiresAt.getTime()]);
-    return createHmac("sha256", this.#key).update(signed).digest("base64url");
+  #isSigned(grant: TransferGrant, signature: string): boolean {
+    const text = textOf(grant);
+    return signature.startsWith(PREFIX)
+      ? this.#keys.verify("transfer-url", text, signature.slice(PREFIX.length))
+      : this.#keys.verifyUnderived(FORMER_TRANSFER_KEY, text, signature);
   }
+}
+
+/** All that a URL says, in the one form that is signed. */
+function textOf({ machineId, direction, path, user, expiresAt }: TransferGrant): string {
+  return JSON.stringify([FORM, machineId, direction, path, user, expiresAt.getTime()]);
 }
 
 function check({ path, user }: Omit<TransferGrant, "expiresAt">, seconds: number): void {

@@ -9,6 +9,7 @@ import { ErrorInfoSchema, ErrorReason, MACHINE_ID_HEADER, MachineService } from 
 import {
   FileService,
   GitService,
+  PortService,
   ProcessService,
   PtyService,
   SystemService,
@@ -106,9 +107,19 @@ describe.each(PROTOCOLS)("%s", (protocol) => {
     expect(await reasonOf(client(PtyService, "m0").list({}))).toBe("MACHINE_NOT_FOUND");
   });
 
-  test("the agent's private service is not there for users", async () => {
-    const call = client(SystemService).ping({});
-    await expect(call).rejects.toMatchObject({ code: Code.Unimplemented });
+  test("the agent's private services are not there for users", async () => {
+    const calls = [client(SystemService).ping({}), client(PortService).list({})];
+    for (const outcome of await Promise.allSettled(calls)) {
+      expect(outcome).toMatchObject({ reason: { code: Code.Unimplemented } });
+    }
+    const { status } = await fetch(`${server.url}/${PortService.typeName}/Dial`, {
+      method: "POST",
+      headers: {
+        "content-type": "application/connect+proto",
+        authorization: `Bearer ${server.apiKey}`,
+      },
+    });
+    expect(status).toBe(404);
   });
 
   test("a cancelled call is cancelled in the guest", async () => {

@@ -1,7 +1,9 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
-import { ErrorReason, MACHINE_ID_HEADER } from "@nullspace/proto";
+import type { DescMethod } from "@bufbuild/protobuf";
+import { ErrorReason, MACHINE_ID_HEADER, REQUEST_ID_HEADER } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import { type ConnectAgent, connectInTime, unreachable } from "./connect-agent.js";
 import {
   beginResponse,
   type Departure,
@@ -14,20 +16,30 @@ import {
 import { headersForClient, headersForGuest } from "./forwarded-headers.js";
 import { Refusals } from "./refusal.js";
 
-/** How long to wait for a connection to a machine's agent, in milliseconds. */
-const CONNECT_TIMEOUT_MS = 30_000;
+/** A call to a machine's agent. */
+export interface AgentCall {
+  readonly method: DescMethod;
+  readonly machineId: string;
+  readonly authorization: string | undefined;
+  readonly requestId: string;
+}
+
+/** A call that may pass. */
+export interface AdmittedCall {
+  /** Notes that it was forwarded. Its caller is not told that it is done before this resolves. */
+  readonly note: () => Promise<void>;
+}
 
 /** What {@link AgentProxy} needs of the rest of the server. */
 export interface AgentProxyOptions {
   /**
-   * Lets a call pass or throws the Fault that refuses it: the key is bad, or
+   * Lets a call pass or throws the Fault that refuses it: the key is bad or not for this, or
    * the machine is not there or not running.
    */
-  readonly admit: (authorization: string | undefined, machineId: string) => Promise<void>;
+  readonly admit: (call: AgentCall) => Promise<AdmittedCall>;
   /** Notes that a machine is in use until what it gives is disposed. */
   readonly use: (machineId: string) => Disposable;
-  /** The live HTTP/2 session to a machine's agent. */
-  readonly connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>;
+  readonly connectAgent: ConnectAgent;
   /**
    * Aborted with a Fault when the server begins to stop. From then on no call is
    * cancelled in the guest: the agent sees the whole session go, and processes go on.
@@ -64,31 +76,41 @@ export class AgentProxy {
       if (!this.#options.stopping.aborted) exchange.upstream?.close(resetCode(departure));
     });
     try {
-      const session = await this.#connect(request, gone.signal);
-      using _ = this.#options.use(requireMachineId(request));
+      const call = this.#callOf(path, request);
+      const { session, note } = await this.#connect(call, gone.signal);
+      using _ = this.#options.use(call.machineId);
       gone.signal.throwIfAborted();
       exchange.upstream = session.request({
         ...headersForGuest(request.headers),
         ":method": request.method ?? "POST",
         ":path": request.url ?? path,
       });
-      await relay(request, response, exchange.upstream);
+      // Written while the agent is at work.
+      await relay(request, response, exchange.upstream, note());
     } catch (error) {
       if (gone.signal.aborted) return;
       await this.#answerFailure(path, request, response, error, exchange.upstream !== undefined);
     }
   }
 
-  async #connect(request: EdgeRequest, gone: AbortSignal): Promise<ClientHttp2Session> {
-    const machineId = requireMachineId(request);
+  #callOf(path: string, { headers }: EdgeRequest): AgentCall {
+    const requestId = headers[REQUEST_ID_HEADER];
+    return {
+      method: this.#refusals.methodOf(path),
+      machineId: requireMachineId(headers),
+      authorization: headers.authorization,
+      requestId: typeof requestId === "string" ? requestId : "",
+    };
+  }
+
+  async #connect(
+    call: AgentCall,
+    gone: AbortSignal,
+  ): Promise<AdmittedCall & { readonly session: ClientHttp2Session }> {
     this.#options.stopping.throwIfAborted();
-    await this.#options.admit(request.headers.authorization, machineId);
-    const deadline = AbortSignal.timeout(CONNECT_TIMEOUT_MS);
-    try {
-      return await this.#options.connectAgent(machineId, AbortSignal.any([gone, deadline]));
-    } catch (error) {
-      throw deadline.aborted ? unreachable("the machine's agent does not answer", error) : error;
-    }
+    const admitted = await this.#options.admit(call);
+    const { connectAgent } = this.#options;
+    return { ...admitted, session: await connectInTime(connectAgent, call.machineId, gone) };
   }
 
   async #answerFailure(
@@ -103,7 +125,9 @@ export class AgentProxy {
       return;
     }
     try {
-      const fault = forwarded ? await this.#lostAgent(request, error) : this.#toFault(error);
+      const fault = forwarded
+        ? await this.#lostAgent(this.#callOf(path, request), error)
+        : this.#toFault(error);
       await this.#refusals.refuse(path, request, response, fault);
     } catch (defect) {
       // The caller went away while it was told, or there is no telling it: end the exchange.
@@ -113,9 +137,9 @@ export class AgentProxy {
   }
 
   /** Why a call that had been forwarded got no answer: the machine has died, or just its agent. */
-  async #lostAgent(request: EdgeRequest, cause: unknown): Promise<Fault> {
+  async #lostAgent(call: AgentCall, cause: unknown): Promise<Fault> {
     try {
-      await this.#options.admit(request.headers.authorization, requireMachineId(request));
+      await this.#options.admit(call);
     } catch (error) {
       return this.#toFault(error);
     }
@@ -140,9 +164,23 @@ async function relay(
   request: EdgeRequest,
   response: EdgeResponse,
   upstream: ClientHttp2Stream,
+  noted: Promise<void>,
 ): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const broken = () => reject(new Error("the agent's stream ended before its response"));
+  let complete = false;
+  const broken = () => {
+    if (!complete) reject(new Error("the agent's stream ended before its response"));
+  };
+  const finish = async () => {
+    try {
+      await noted;
+      response.end();
+      resolve();
+    } catch (error) {
+      reject(error);
+    }
+  };
+  noted.catch(reject);
   upstream.on("response", ({ ":status": status, ...headers }) => {
     beginResponse(response, status ?? 502, headersForClient(headers));
     upstream.pipe(response, { end: false });
@@ -152,9 +190,9 @@ async function relay(
   );
   upstream.on("end", () => {
     if (!response.headersSent || upstream.rstCode !== constants.NGHTTP2_NO_ERROR) return broken();
-    response.end();
+    complete = true;
     // The stream may close before the last bytes have gone out to the client.
-    resolve();
+    void finish();
   });
   upstream.on("error", reject);
   upstream.on("close", broken);
@@ -168,8 +206,8 @@ async function relay(
   return promise;
 }
 
-function requireMachineId(request: EdgeRequest): string {
-  const machineId = request.headers[MACHINE_ID_HEADER];
+function requireMachineId(headers: IncomingHttpHeaders): string {
+  const machineId = headers[MACHINE_ID_HEADER];
   if (typeof machineId === "string" && machineId !== "") return machineId;
   throw new Fault(ErrorReason.INVALID_ARGUMENT, `the call names no machine`, {
     remedy: `Send the machine's id in the header ${MACHINE_ID_HEADER}.`,
@@ -180,12 +218,4 @@ function requireMachineId(request: EdgeRequest): string {
 /** What the agent is told of a caller that went away: processes outlive a lost connection, not a cancellation. */
 function resetCode(departure: Departure): number {
   return departure === "cancelled" ? constants.NGHTTP2_CANCEL : constants.NGHTTP2_CONNECT_ERROR;
-}
-
-function unreachable(message: string, cause: unknown, details: Record<string, string> = {}): Fault {
-  return new Fault(ErrorReason.AGENT_UNREACHABLE, message, {
-    remedy: "Try again in a moment; a machine that has died is shown as failed.",
-    details,
-    cause,
-  });
 }

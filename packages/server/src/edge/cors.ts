@@ -1,5 +1,5 @@
 import { cors } from "@connectrpc/connect";
-import { MACHINE_ID_HEADER, REQUEST_ID_HEADER } from "@nullspace/proto";
+import { MACHINE_ID_HEADER, REQUEST_ID_HEADER, RETRY_AFTER_HEADER } from "@nullspace/proto";
 import type { EdgeRequest, EdgeResponse } from "./exchange.js";
 
 const ALLOWED_HEADERS = [
@@ -20,7 +20,7 @@ export interface CorsPolicy {
 export const RPC_CORS: CorsPolicy = {
   methods: cors.allowedMethods.join(", "),
   headers: ALLOWED_HEADERS,
-  exposed: [...cors.exposedHeaders, REQUEST_ID_HEADER].join(", "),
+  exposed: [...cors.exposedHeaders, REQUEST_ID_HEADER, RETRY_AFTER_HEADER].join(", "),
 };
 
 /** For transfer URLs. */

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, OutgoingHttpHeaders } from "node:http";
 import { MACHINE_ID_HEADER, REQUEST_ID_HEADER } from "@nullspace/proto";
 
 /** Headers of one connection, not of the message: they end here. */
-const HOP_BY_HOP = [
+export const HOP_BY_HOP = [
   "connection",
   "keep-alive",
   "proxy-authenticate",

@@ -1,4 +1,5 @@
 import type { Writable } from "node:stream";
+import type { DescMethod } from "@bufbuild/protobuf";
 import {
   type ConnectRouterOptions,
   createConnectRouter,
@@ -10,7 +11,7 @@ import type { UniversalHandler } from "@connectrpc/connect/protocol";
 import { universalRequestFromNodeRequest } from "@connectrpc/connect-node";
 import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
 import { ErrorReason } from "@nullspace/proto";
-import { Fault, toConnectError } from "@nullspace/proto/fault";
+import { Fault, hoistRetryAfter, toConnectError } from "@nullspace/proto/fault";
 import { beginResponse, type EdgeRequest, type EdgeResponse } from "./exchange.js";
 
 const refusal = createContextKey(
@@ -28,8 +29,10 @@ export class Refusals {
   constructor() {
     const options: ConnectRouterOptions = {
       // The gate runs before any body is read, so it does not matter how much of one is left.
-      requestGate: ({ values }) => {
-        throw toConnectError(values.get(refusal));
+      requestGate: ({ values, responseHeader }) => {
+        const failure = toConnectError(values.get(refusal));
+        hoistRetryAfter(failure, responseHeader);
+        throw failure;
       },
     };
     const router = createConnectRouter(options)
@@ -45,6 +48,11 @@ export class Refusals {
     return this.#handlers.has(path);
   }
 
+  /** The method of a path that {@link knows}. */
+  methodOf(path: string): DescMethod {
+    return this.#handlerOf(path).method;
+  }
+
   /** Answers a call to a path that {@link knows} with a fault. Headers must not have been sent. */
   async refuse(
     path: string,
@@ -52,8 +60,7 @@ export class Refusals {
     response: EdgeResponse,
     fault: Fault,
   ): Promise<void> {
-    const handler = this.#handlers.get(path);
-    if (handler === undefined) throw new Error(`${path} is no method of the agent`);
+    const handler = this.#handlerOf(path);
     const values: ContextValues = createContextValues().set(refusal, fault);
     const answer = await handler(
       universalRequestFromNodeRequest(request, response, undefined, values),
@@ -63,5 +70,11 @@ export class Refusals {
     for await (const bytes of answer.body ?? []) body.write(bytes);
     response.addTrailers(Object.fromEntries(answer.trailer ?? []));
     response.end();
+  }
+
+  #handlerOf(path: string): UniversalHandler {
+    const handler = this.#handlers.get(path);
+    if (handler === undefined) throw new Error(`${path} is no method of the agent`);
+    return handler;
   }
 }

@@ -1,6 +1,13 @@
+import { Scope } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import type { Caller } from "../domain/caller.js";
+import type { ApiKey } from "../domain/key-store.js";
 import type { Keys } from "../domain/keys.js";
+import { DEFAULT_PROJECT } from "../domain/project.js";
 import { readOptionalFile, writePrivateFile } from "./files.js";
+
+/** Who runs the server makes its first key. */
+const OPERATOR: Caller = { keyId: "", projectId: DEFAULT_PROJECT, scopes: [Scope.ADMIN] };
 
 /**
  * Sees to it that the local operator has a key: `credentials.json`, readable by
@@ -16,10 +23,18 @@ export async function ensureOperatorCredentials(
   url: string,
 ): Promise<string> {
   const former = await readKey(file);
+  const known = former === undefined ? undefined : await findKey(former, keys);
+  if (known !== undefined) await keys.makeOperator(known);
   const apiKey =
-    former !== undefined && (await isGood(former, keys))
+    known !== undefined && former !== undefined
       ? former
-      : (await keys.create("local operator")).secret;
+      : (
+          await keys.create(OPERATOR, {
+            name: "local operator",
+            projectId: "",
+            scopes: [Scope.ADMIN],
+          })
+        ).secret;
   await writePrivateFile(file, `${JSON.stringify({ url, apiKey }, undefined, 2)}\n`);
   return apiKey;
 }
@@ -37,12 +52,11 @@ async function readKey(file: string): Promise<string | undefined> {
   }
 }
 
-async function isGood(apiKey: string, keys: Keys): Promise<boolean> {
+async function findKey(apiKey: string, keys: Keys): Promise<ApiKey | undefined> {
   try {
-    await keys.authenticate(`Bearer ${apiKey}`);
-    return true;
+    return await keys.authenticate(`Bearer ${apiKey}`);
   } catch (error) {
-    if (error instanceof Fault) return false;
+    if (error instanceof Fault) return undefined;
     throw error;
   }
 }

@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { randomAlphanumeric } from "../domain/random.js";
 import { StartError } from "../start-error.js";
 import { readOptionalFile, writePrivateFile } from "./files.js";
+import { SigningKeyFile } from "./signing-key-file.js";
 
-const TRANSFER_KEY_BYTES = 32;
+const KEY_BYTES = 32;
 
 /** `$NULLSPACE_HOME`: what of it the control plane uses. */
 export class ServerHome {
@@ -44,6 +45,11 @@ export class ServerHome {
     return path;
   }
 
+  /** Path of the file that keeps space for the database on its disk. */
+  get reserveFile(): string {
+    return join(this.path, "nullspace.db.reserve");
+  }
+
   /** Path of the credentials that tools on this machine use. */
   get credentialsFile(): string {
     return join(this.path, "credentials.json");
@@ -59,12 +65,20 @@ export class ServerHome {
     return made;
   }
 
-  /** The secret that transfer URLs are signed with; made at the first start. */
-  async transferKey(): Promise<Buffer> {
-    const path = join(this.path, "transfer-key");
+  /** What tokens and URLs are signed with. */
+  get signingKeys(): SigningKeyFile {
+    return new SigningKeyFile(
+      join(this.path, "signing-keys.json"),
+      join(this.path, "transfer-key"),
+    );
+  }
+
+  /** The secret that traffic tokens of machines are made with: they last as long as their machines. */
+  async trafficKey(): Promise<Buffer> {
+    const path = join(this.path, "traffic-key");
     const found = Buffer.from((await readOptionalFile(path)) ?? "", "base64url");
-    if (found.length === TRANSFER_KEY_BYTES) return found;
-    const made = randomBytes(TRANSFER_KEY_BYTES);
+    if (found.length === KEY_BYTES) return found;
+    const made = randomBytes(KEY_BYTES);
     await writePrivateFile(path, `${made.toString("base64url")}\n`);
     return made;
   }

@@ -1,7 +1,13 @@
-import { readdir } from "node:fs/promises";
-import { isTemporaryName, removeTree } from "./durable-files.js";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { hasCode, isTemporaryName, removeTree } from "./durable-files.js";
+import { flattenedBy, type Layers } from "./flat-layers.js";
 import type { HostHome } from "./home.js";
-import type { SnapshotStore } from "./snapshot-store.js";
+import type { SnapshotFile, SnapshotStore } from "./snapshot-store.js";
+import { storageFault } from "./storage-fault.js";
+
+/** Files that only a start from the snapshot, or from one that lies over it, takes. */
+const NOT_OF_THE_DISK = ["memory.pages", "memory.map", "devices"] as const satisfies SnapshotFile[];
 
 /** Snapshots of templates are made again only by a boot, so they stay. */
 export function isTemplateSnapshot(id: string): boolean {
@@ -9,14 +15,12 @@ export function isTemplateSnapshot(id: string): boolean {
 }
 
 /** What a machine, running or about to, needs of snapshots. */
-export interface Needs {
-  readonly memoryLayers: readonly string[];
-  readonly diskLayers: readonly string[];
-}
+export type Needs = Layers;
 
 /**
  * Removes the snapshots that nobody needs: what is deleted, and what was never finished,
- * unless a machine or another snapshot lies over it. Counted anew from what is on the
+ * unless a machine or another snapshot lies over it; then of a deleted one the disk alone
+ * stays, if nobody needs its memory. Counted anew from what is on the
  * disk each time, so that no count can go wrong.
  */
 export class SnapshotCollector {
@@ -50,7 +54,15 @@ export class SnapshotCollector {
   async delete(id: string): Promise<void> {
     const manifest = await this.#snapshots.find(id);
     if (manifest !== undefined && !manifest.deleted) {
-      await this.#snapshots.write({ ...manifest, deleted: true }, { durable: true });
+      try {
+        await this.#snapshots.write({ ...manifest, deleted: true }, { durable: true });
+      } catch (error) {
+        // On a full disk there is no room for the mark, and no need for it if nobody lies over it.
+        if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
+        const isFree = (await this.garbage(id)).includes(id) && !this.#pinned.has(id);
+        if (!isFree) throw storageFault(error, this.#home.path);
+        await removeTree(this.#home.snapshot(id));
+      }
     }
     await this.collect();
   }
@@ -63,31 +75,56 @@ export class SnapshotCollector {
     await this.#running;
   }
 
-  /** Ids of what nobody needs. */
-  async garbage(): Promise<string[]> {
+  /**
+   * Ids of what nobody needs.
+   *
+   * @param deleted - one that is as good as deleted.
+   */
+  async garbage(deleted?: string): Promise<string[]> {
+    return (await this.#look(deleted)).garbage;
+  }
+
+  async #look(deleted?: string): Promise<{ garbage: string[]; onlyDisks: string[] }> {
     const manifests = await this.#snapshots.list();
-    const needed = new Set(this.#pinned.keys());
+    const whole = new Set(this.#pinned.keys());
+    const disks = new Set<string>();
     const need = ({ memoryLayers, diskLayers }: Needs) => {
-      for (const id of [...memoryLayers, ...diskLayers]) needed.add(id);
+      for (const id of memoryLayers) whole.add(id);
+      for (const id of diskLayers) disks.add(id);
     };
     for (const needs of this.#needs()) need(needs);
     for (const manifest of manifests) {
       const isPinned = this.#pinned.has(manifest.id);
-      if (manifest.deleted && !isPinned) continue;
-      needed.add(manifest.id);
+      if ((manifest.deleted || manifest.id === deleted) && !isPinned) continue;
+      whole.add(manifest.id);
       need(manifest);
     }
-    const names = await readdir(this.#home.snapshots);
-    return names.filter(
-      (name) => !isTemporaryName(name) && !needed.has(name) && !isTemplateSnapshot(name),
+    const names = (await readdir(this.#home.snapshots)).filter(
+      (name) => !isTemporaryName(name) && !holds(whole, name) && !isTemplateSnapshot(name),
     );
+    return {
+      garbage: names.filter((name) => !holds(disks, name)),
+      onlyDisks: names.filter((name) => holds(disks, name)),
+    };
   }
 
   async #collect(): Promise<string[]> {
-    const garbage = await this.garbage();
+    const { garbage, onlyDisks } = await this.#look();
     // Pinned since it was looked at: whoever did so found it before, and has it open.
-    const ids = garbage.filter((id) => !this.#pinned.has(id));
+    const isFree = (id: string) => !this.#pinned.has(id);
+    const ids = garbage.filter(isFree);
     await Promise.all(ids.map((id) => removeTree(this.#home.snapshot(id))));
+    // A machine that was captured goes on over its sealed disk, whatever becomes of the snapshot.
+    for (const id of onlyDisks.filter(isFree)) {
+      for (const name of NOT_OF_THE_DISK) {
+        await rm(join(this.#home.snapshot(id), name), { force: true });
+      }
+    }
     return ids;
   }
+}
+
+/** What is captured of a machine lies over what its layers were flattened to, so that stays with them. */
+function holds(needed: ReadonlySet<string>, name: string): boolean {
+  return needed.has(name) || needed.has(flattenedBy(name) ?? "");
 }

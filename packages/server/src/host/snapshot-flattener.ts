@@ -1,15 +1,15 @@
-import { execFile } from "node:child_process";
-import { chmod, type FileHandle, mkdir, open, rm, writeFile } from "node:fs/promises";
+import { chmod, type FileHandle, mkdir, open, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type SnapshotManifest, SnapshotManifestSchema } from "@nullspace/proto/host";
 import type { Log } from "../domain/log.js";
 import { syncPath } from "./durable-files.js";
+import { depthOf, flatLayerOf, type Layers, shortenLayers } from "./flat-layers.js";
 import type { HostHome } from "./home.js";
 import { encodeMap, type LayeredRun } from "./memory/memory-map.js";
 import { PAGE_BYTES, type PageRun } from "./memory/page-run.js";
+import { mergeDisks } from "./qemu/merge-disks.js";
 import type { SnapshotCollector } from "./snapshot-collector.js";
 import type { SnapshotStore } from "./snapshot-store.js";
 import { digestFile } from "./verified-files.js";
@@ -25,12 +25,15 @@ export interface FlattenerParts {
   home: HostHome;
   snapshots: SnapshotStore;
   collector: SnapshotCollector;
+  /** Told when what a snapshot lies over has been made one layer, before others may think it unneeded. */
+  onFlattened: (snapshotId: string) => Promise<void>;
   log: Log;
 }
 
 /**
  * Makes one layer of many, in the background and one snapshot at a time. Whoever runs over
- * the many goes on with them; whoever starts from the snapshot afterwards gets the one.
+ * the many goes on with them; whoever starts from the snapshot afterwards gets the one, and so
+ * does what is captured of those that run.
  */
 export class SnapshotFlattener implements AsyncDisposable {
   readonly #parts: FlattenerParts;
@@ -42,9 +45,9 @@ export class SnapshotFlattener implements AsyncDisposable {
   }
 
   /** Flattens a snapshot some time from now, if it has many layers. */
-  consider({ id, memoryLayers, diskLayers }: SnapshotManifest): void {
-    if (Math.max(memoryLayers.length, diskLayers.length) <= MOST_LAYERS) return;
-    this.#work = this.#work.then(() => this.#flatten(id));
+  consider(manifest: SnapshotManifest): void {
+    if (depthOf(manifest) <= MOST_LAYERS) return;
+    this.#work = this.#work.then(() => this.#flatten(manifest.id));
   }
 
   /** Waits for what is being flattened, and leaves the rest as it is. */
@@ -54,44 +57,70 @@ export class SnapshotFlattener implements AsyncDisposable {
   }
 
   async #flatten(id: string): Promise<void> {
-    const { snapshots, collector, home, log } = this.#parts;
+    const { snapshots, collector, log } = this.#parts;
     const { signal } = this.#stopping;
     if (signal.aborted) return;
-    const layerId = `l-${id}`;
-    using _ = collector.pin(layerId);
+    const layerId = flatLayerOf(id);
     try {
-      const layer = await this.#makeLayer(id, layerId);
-      // It may have been deleted meanwhile.
+      using _ = collector.pin(id);
+      using __ = collector.pin(layerId);
+      const found = await snapshots.find(id);
+      // Of one that is deleted others may need the disk alone.
+      if (found === undefined || !(await this.#isWhole(found))) return;
+      const short = await shortenLayers(snapshots, found);
+      const isMany = depthOf(short) > MOST_LAYERS;
+      if (isMany) await this.#makeLayer({ ...found, ...mutable(short) }, layerId);
+      const [bottom = ""] = found.memoryLayers;
+      const flat = isMany ? { memoryLayers: [bottom, layerId], diskLayers: [layerId] } : short;
+      // It may have been deleted meanwhile; then what it was made of may still be run over.
       const now = await snapshots.find(id);
-      if (layer === undefined || now === undefined || now.deleted) return;
-      const [bottom = ""] = now.memoryLayers;
-      const flat = { ...now, memoryLayers: [bottom, layerId], diskLayers: [layerId] };
-      await snapshots.write(flat, { durable: true });
-      log.info({ snapshotId: id, layers: now.diskLayers.length }, "snapshot flattened");
+      if (now !== undefined && !now.deleted) {
+        await snapshots.write({ ...now, ...mutable(flat) }, { durable: true });
+      }
+      log.info({ snapshotId: id, from: depthOf(found), to: depthOf(flat) }, "snapshot flattened");
+      if (isMany) await this.#parts.onFlattened(id);
     } catch (err) {
-      await rm(home.snapshot(layerId), { recursive: true, force: true });
       if (!signal.aborted) log.warn({ snapshotId: id, err }, "a snapshot could not be flattened");
+    } finally {
+      await collector.collect();
     }
-    await collector.collect();
+  }
+
+  async #isWhole({ id, deleted }: SnapshotManifest): Promise<boolean> {
+    if (!deleted) return true;
+    const names = await readdir(this.#parts.home.snapshot(id));
+    return names.includes("memory.pages");
   }
 
   /** Writes the one layer as a snapshot that nobody owns: it is there for as long as it is needed. */
-  async #makeLayer(id: string, layerId: string): Promise<SnapshotManifest | undefined> {
-    const { snapshots, home } = this.#parts;
-    const found = await snapshots.find(id);
-    if (found === undefined || found.deleted) return undefined;
-    await using snapshot = await snapshots.open(id);
-    const directory = home.snapshot(layerId);
+  async #makeLayer(snapshot: SnapshotManifest, layerId: string): Promise<void> {
+    const directory = this.#parts.home.snapshot(layerId);
     await rm(directory, { recursive: true, force: true });
+    try {
+      await this.#writeLayer(snapshot, layerId, directory);
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  async #writeLayer(snapshot: SnapshotManifest, layerId: string, directory: string): Promise<void> {
+    const { snapshots, home } = this.#parts;
+    await using opened = await snapshots.openLayers(snapshot);
     await mkdir(directory, { mode: 0o711 });
     const runs = await mergePages(
-      snapshot.memoryRuns,
-      snapshot.layers.memory,
+      opened.memoryRuns,
+      opened.layers.memory,
       join(directory, "memory.pages"),
       this.#stopping.signal,
     );
     await writeFile(join(directory, "memory.map"), encodeMap(runs));
-    await this.#mergeDisks(snapshot.manifest, directory);
+    await mergeDisks({
+      base: join(home.image(snapshot.imageDigest), "rootfs.ext4"),
+      layers: snapshot.diskLayers.map((id) => join(home.snapshot(id), "disk.qcow2")),
+      target: join(directory, "disk.qcow2"),
+      signal: this.#stopping.signal,
+    });
     const digests = await Promise.all(
       FILES.map(async (name) => {
         await chmod(join(directory, name), READ_ONLY);
@@ -99,7 +128,7 @@ export class SnapshotFlattener implements AsyncDisposable {
         return [name, await digestFile(join(directory, name))] as const;
       }),
     );
-    const { imageDigest, machineId, vcpus, memoryMb, diskMb } = snapshot.manifest;
+    const { imageDigest, machineId, vcpus, memoryMb, diskMb } = snapshot;
     const layer = create(SnapshotManifestSchema, {
       format: 1,
       id: layerId,
@@ -113,22 +142,11 @@ export class SnapshotFlattener implements AsyncDisposable {
       createdAt: timestampNow(),
     });
     await snapshots.write(layer, { durable: true });
-    return layer;
   }
+}
 
-  /** QEMU's own tool follows the names of what lies below in each disk; for us they are relative to the home. */
-  async #mergeDisks(
-    { imageDigest, diskLayers }: SnapshotManifest,
-    directory: string,
-  ): Promise<void> {
-    const { home } = this.#parts;
-    const { signal } = this.#stopping;
-    const top = join(home.snapshot(diskLayers.at(-1) ?? ""), "disk.qcow2");
-    const base = `../../images/${imageDigest}/rootfs.ext4`;
-    const target = join(directory, "disk.qcow2");
-    const args = ["convert", "-U", "-O", "qcow2", "-B", base, "-F", "raw", top, target];
-    await promisify(execFile)("qemu-img", args, { cwd: directory, signal });
-  }
+function mutable({ memoryLayers, diskLayers }: Layers) {
+  return { memoryLayers: [...memoryLayers], diskLayers: [...diskLayers] };
 }
 
 /** Copies the pages that count into one file, in order. */

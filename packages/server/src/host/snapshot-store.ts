@@ -22,17 +22,23 @@ const MIB = 1024 * 1024;
  */
 export type SnapshotFile = "memory" | "memory.pages" | "memory.map" | "devices" | "disk.qcow2";
 
-/** A snapshot whose files are open and proved, until it is disposed of. */
-export interface OpenSnapshot extends AsyncDisposable {
-  readonly manifest: SnapshotManifest;
-  /** What QEMU needs of it. */
-  readonly files: LaunchOptions["files"];
+/** Layers whose files are open and proved, until they are disposed of. */
+export interface OpenLayers extends AsyncDisposable {
+  /** The memory image at the bottom. */
+  readonly image: FileHandle;
   readonly layers: {
     readonly memory: readonly FileHandle[];
     readonly disks: readonly FileHandle[];
   };
   /** Which pages lie in which layer of memory; none for a template. */
   readonly memoryRuns: readonly LayeredRun[];
+}
+
+/** A snapshot whose files are open and proved, until it is disposed of. */
+export interface OpenSnapshot extends Omit<OpenLayers, "image"> {
+  readonly manifest: SnapshotManifest;
+  /** What QEMU needs of it. */
+  readonly files: LaunchOptions["files"];
 }
 
 /** The snapshots that this host has. */
@@ -86,17 +92,30 @@ export class SnapshotStore {
     if (manifest === undefined || manifest.deleted) throw snapshotNotFound(id);
     const image = await this.#images.get(manifest.imageDigest);
     await using opened = new AsyncDisposableStack();
-    const own = async (layer: SnapshotManifest, file: SnapshotFile) =>
-      opened.use(await this.#open(layer, file));
-
-    const [bottom = manifest, ...above] = await this.#layers(manifest, manifest.memoryLayers);
-    const maps = await Promise.all(above.map((layer) => this.#readMap(layer, manifest.memoryMb)));
+    const { image: memory, layers, memoryRuns } = opened.use(await this.openLayers(manifest));
     const files = {
-      memory: await own(bottom, "memory"),
-      devices: await own(manifest, "devices"),
+      memory,
+      devices: opened.use(await this.#open(manifest, "devices")),
       rootfs: opened.use(await this.#images.open(image, "rootfs.ext4")),
       agentDisk: opened.use(await this.#images.open(image, "agent.squashfs")),
     };
+    const owner = opened.move();
+    const close = () => owner.disposeAsync();
+    return { manifest, files, layers, memoryRuns, [Symbol.asyncDispose]: close };
+  }
+
+  /**
+   * Opens what a snapshot lies over, itself included, also when it is deleted.
+   *
+   * @throws Fault IMAGE_CORRUPTED that names the file.
+   */
+  async openLayers(manifest: SnapshotManifest): Promise<OpenLayers> {
+    await using opened = new AsyncDisposableStack();
+    const own = async (layer: SnapshotManifest, file: SnapshotFile) =>
+      opened.use(await this.#open(layer, file));
+    const [bottom = manifest, ...above] = await this.#layers(manifest, manifest.memoryLayers);
+    const maps = await Promise.all(above.map((layer) => this.#readMap(layer, manifest.memoryMb)));
+    const image = await own(bottom, "memory");
     const memory = [];
     for (const layer of above) memory.push(await own(layer, "memory.pages"));
     const disks = [];
@@ -104,12 +123,12 @@ export class SnapshotStore {
       disks.push(await own(layer, "disk.qcow2"));
     }
     const owner = opened.move();
+    const close = () => owner.disposeAsync();
     return {
-      manifest,
-      files,
+      image,
       layers: { memory, disks },
       memoryRuns: overlay(maps),
-      [Symbol.asyncDispose]: () => owner.disposeAsync(),
+      [Symbol.asyncDispose]: close,
     };
   }
 

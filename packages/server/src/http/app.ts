@@ -5,10 +5,12 @@ import { TRANSFER_PREFIX } from "../domain/transfer-urls.js";
 import type { AgentProxy } from "../edge/agent-proxy.js";
 import { applyCors, RPC_CORS, TRANSFER_CORS } from "../edge/cors.js";
 import { type EdgeRequest, type EdgeResponse, resetResponse } from "../edge/exchange.js";
+import type { PreviewEdge } from "../edge/preview/preview-edge.js";
 import type { Transfers } from "../edge/transfer/transfers.js";
 import { CONSOLE_PATH, type ConsoleFiles } from "./console-files.js";
 import type { RequestHandler } from "./listener.js";
 import { answerRedirect, answerText } from "./plain-answers.js";
+import { isPrivate } from "./private-way.js";
 import { requestIdOf } from "./request-id.js";
 
 /** Every RPC's path begins so. */
@@ -20,13 +22,16 @@ export interface AppOptions {
   readonly api: Parameters<typeof connectNodeAdapter>[0];
   readonly proxy: AgentProxy;
   readonly transfers: Transfers;
+  readonly previews: PreviewEdge;
   readonly console: ConsoleFiles;
+  /** Whether only this computer may come without TLS. */
+  readonly requireTls: boolean;
   /** Aborted when the server begins to stop. */
   readonly stopping: AbortSignal;
   readonly log: Log;
 }
 
-/** Everything that the port answers: RPCs, transfers, the console and health. */
+/** Everything that the port answers: previews, RPCs, transfers, the console and health. */
 export function createApp(options: AppOptions): RequestHandler {
   const api = connectNodeAdapter({
     ...options.api,
@@ -42,6 +47,10 @@ export function createApp(options: AppOptions): RequestHandler {
       if (response.headersSent) resetResponse(response);
       else answerText(response, 400, "bad request\n");
     };
+    if (options.requireTls && !isPrivate(request)) {
+      answerText(response, 403, "this server speaks https here\n");
+      return;
+    }
     try {
       route(request, response, options, api)?.catch(onError);
     } catch (error) {
@@ -54,9 +63,11 @@ export function createApp(options: AppOptions): RequestHandler {
 function route(
   request: EdgeRequest,
   response: EdgeResponse,
-  { proxy, transfers, console, stopping }: AppOptions,
+  { proxy, transfers, previews, console, stopping }: AppOptions,
   api: (request: EdgeRequest, response: EdgeResponse) => void,
 ): Promise<void> | undefined {
+  const place = previews.placeOf(request);
+  if (place !== undefined) return previews.serve(place, request, response);
   const path = pathOf(request);
   if (path.startsWith(RPC_PREFIX)) {
     if (applyCors(request, response, RPC_CORS)) return undefined;
@@ -102,6 +113,8 @@ function logExchange(request: EdgeRequest, response: EdgeResponse, log: Log): vo
   response.setHeader(REQUEST_ID_HEADER, requestId);
   const startedAt = performance.now();
   const path = pathOf(request);
+  // Whatever is done for a call, it is done under the same id.
+  if (path.startsWith(RPC_PREFIX)) request.headers[REQUEST_ID_HEADER] = requestId;
   response.once("close", () => {
     const fields = {
       requestId,

@@ -7,6 +7,12 @@ import {
   type ServerHttp2Session,
 } from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import {
+  createServer as createTlsServer,
+  type Server as TlsServer,
+  type TLSSocket,
+} from "node:tls";
 import { StartError } from "../start-error.js";
 import { sniffProtocol } from "./sniff.js";
 
@@ -34,6 +40,20 @@ export type RequestHandler = (
   response: ServerResponse | Http2ServerResponse,
 ) => void;
 
+/** Takes connections that are to speak another protocol than HTTP from then on. */
+export interface UpgradeHandler {
+  /** Whether a request that asks for another protocol gets it; others are answered as if they had not asked. */
+  readonly wants: (request: IncomingMessage) => boolean;
+  /** Takes the connection over. */
+  readonly take: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+}
+
+/** A certificate with its chain, and its key, as PEM. */
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** Where to listen. */
 export interface ListenOptions {
   /** Address of an interface, as `127.0.0.1` or `::`. */
@@ -41,18 +61,24 @@ export interface ListenOptions {
   /** 0 for any port that is free. */
   readonly port: number;
   readonly onRequest: RequestHandler;
+  readonly upgrades: UpgradeHandler;
+  /** For connections that begin with TLS; they are closed without it. */
+  readonly certificate: Certificate | undefined;
 }
 
-/** One open port that speaks HTTP/1.1 and cleartext HTTP/2. */
+/** One open port that speaks HTTP/1.1 and HTTP/2, in the clear or through TLS. */
 export class Listener {
   readonly #http1: Server;
   readonly #http2: Http2Server;
+  readonly #tls: TlsServer | undefined;
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #responses = new Set<object>();
+  /** What makes HTTP/1.1 of a connection. */
+  readonly #serveHttp1: readonly Function[];
   #onIdle: (() => void) | undefined;
 
-  private constructor(onRequest: RequestHandler) {
+  private constructor({ onRequest, upgrades, certificate }: ListenOptions) {
     const handle: RequestHandler = (request, response) => {
       this.#responses.add(response);
       response.once("close", () => {
@@ -70,10 +96,13 @@ export class Listener {
         requestTimeout: 0,
         keepAlive: true,
         keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS,
+        shouldUpgradeCallback: upgrades.wants,
       },
       handle,
     );
+    this.#http1.on("upgrade", upgrades.take);
     this.#http1.maxConnections = MAX_CONNECTIONS;
+    this.#serveHttp1 = this.#http1.listeners("connection");
     this.#http2 = createHttp2Server(
       {
         settings: {
@@ -93,6 +122,7 @@ export class Listener {
     });
     // A connection that breaks the protocol is closed; its streams tell their calls.
     this.#http2.on("sessionError", () => undefined);
+    this.#tls = certificate && this.#listenSecurely(certificate);
     this.#shareConnections();
   }
 
@@ -101,8 +131,9 @@ export class Listener {
    *
    * @throws StartError when the port is taken or may not be used.
    */
-  static async open({ host, port, onRequest }: ListenOptions): Promise<Listener> {
-    const listener = new Listener(onRequest);
+  static async open(options: ListenOptions): Promise<Listener> {
+    const { host, port } = options;
+    const listener = new Listener(options);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     listener.#http1.once("error", (error) => reject(cannotListen(error, host, port)));
     listener.#http1.listen({ host, port }, resolve);
@@ -142,21 +173,43 @@ export class Listener {
     clearTimeout(timer);
   }
 
-  /** Puts a look at the first bytes before HTTP/1.1, and hands HTTP/2 to the other server. */
+  /** Puts a look at the first bytes before HTTP/1.1, and hands what is something else to others. */
   #shareConnections(): void {
-    const serveHttp1 = this.#http1.listeners("connection");
     this.#http1.removeAllListeners("connection");
     this.#http1.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
       sniffProtocol(socket, HEADERS_TIMEOUT_MS, (protocol) => {
-        if (protocol === "http2") {
-          // HTTP/1.1 clients may close their half early; in HTTP/2 that ends the connection.
-          socket.allowHalfOpen = false;
-          this.#http2.emit("connection", socket);
-        } else for (const serve of serveHttp1) serve.call(this.#http1, socket);
+        if (protocol !== "tls") this.#serve(socket, protocol);
+        else if (this.#tls === undefined) socket.destroy();
+        else this.#tls.emit("connection", socket);
       });
     });
+  }
+
+  #serve(socket: Socket, protocol: "http1" | "http2"): void {
+    if (protocol === "http2") {
+      // HTTP/1.1 clients may close their half early; in HTTP/2 that ends the connection.
+      socket.allowHalfOpen = false;
+      this.#http2.emit("connection", socket);
+    } else for (const serve of this.#serveHttp1) serve.call(this.#http1, socket);
+  }
+
+  /** Takes what is inside of TLS as it takes the rest: the protocol was agreed upon already. */
+  #listenSecurely({ cert, key }: Certificate): TlsServer {
+    const protocols = ["h2", "http/1.1"];
+    const server = createTlsServer({
+      cert,
+      key,
+      ALPNProtocols: protocols,
+      handshakeTimeout: HEADERS_TIMEOUT_MS,
+    });
+    server.on("secureConnection", (socket: TLSSocket) => {
+      this.#serve(socket, socket.alpnProtocol === "h2" ? "http2" : "http1");
+    });
+    // A client that breaks off, or believes no certificate of ours: there is nobody to tell.
+    server.on("tlsClientError", (_error, socket) => socket.destroy());
+    return server;
   }
 }
 

@@ -1,13 +1,15 @@
 import type { Socket } from "node:net";
 
 /** How a connection begins. */
-export type Protocol = "http1" | "http2";
+export type Protocol = "http1" | "http2" | "tls";
 
 /** Begins HTTP/2's client preface and no method of HTTP/1.1. */
 const HTTP2_BEGINS = "PRI";
+/** Begins a handshake of TLS and no text. */
+const TLS_HANDSHAKE = 0x16;
 
 /**
- * Tells HTTP/1.1 from HTTP/2 by the first bytes of a connection, and leaves all
+ * Tells HTTP/1.1, HTTP/2 and TLS apart by the first bytes of a connection, and leaves all
  * bytes where they were.
  *
  * @param timeoutMs A connection that says nothing for so long is closed.
@@ -33,7 +35,8 @@ export function sniffProtocol(
     if (!(head instanceof Buffer)) return;
     stop();
     socket.unshift(head);
-    onProtocol(head.toString("latin1") === HTTP2_BEGINS ? "http2" : "http1");
+    if (head[0] === TLS_HANDSHAKE) onProtocol("tls");
+    else onProtocol(head.toString("latin1") === HTTP2_BEGINS ? "http2" : "http1");
   };
   socket.on("readable", onReadable);
   socket.once("end", giveUp);

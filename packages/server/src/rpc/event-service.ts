@@ -11,6 +11,7 @@ import {
 import type { Event, EventType } from "../domain/event.js";
 import type { Events } from "../domain/events.js";
 import { pageSize } from "../domain/limits.js";
+import { callerOf } from "./caller-context.js";
 import { toStateNumber } from "./machine-message.js";
 
 const TYPES: Readonly<Record<EventType, Type>> = {
@@ -31,14 +32,17 @@ export function eventService(
   stopping: AbortSignal,
 ): ServiceImpl<typeof EventService> {
   return {
-    async list({ machineId, limit, cursor }) {
-      const { items, nextCursor } = await events.list(machineId, pageSize(limit), cursor);
+    async list({ machineId, limit, cursor }, { values }) {
+      const { projectId } = callerOf(values);
+      const query = { projectId, machineId };
+      const { items, nextCursor } = await events.list(query, pageSize(limit), cursor);
       return { events: items.map(toEventMessage), nextCursor };
     },
 
-    async *watch({ machineId, afterId }, { signal }) {
+    async *watch({ machineId, afterId }, { signal, values }) {
+      const { projectId } = callerOf(values);
       const ended = AbortSignal.any([signal, stopping]);
-      for await (const event of events.watch(Number(afterId), machineId, ended)) {
+      for await (const event of events.watch(Number(afterId), { projectId, machineId }, ended)) {
         yield { event: toEventMessage(event) };
       }
     },

@@ -55,6 +55,10 @@ export function toMachineMessage(machine: Machine, lastActiveAt?: Date): Machine
     pausedSnapshotId: machine.state === "pausing" ? "" : machine.pausedSnapshotId,
     resumedAs: machine.state === "paused" ? machine.resumedAs : "",
     autoResume: machine.autoResume,
+    previews: {
+      allowPublicTraffic: machine.previews.allowPublicTraffic,
+      maskRequestHost: machine.previews.maskRequestHost,
+    },
     idleSeconds: machine.idleSeconds,
     deletePausedAfterSeconds: machine.deletePausedAfterSeconds,
     ...(lastActiveAt && { lastActiveAt: timestampFromDate(lastActiveAt) }),

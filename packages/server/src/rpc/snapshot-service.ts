@@ -1,23 +1,29 @@
-import type { ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import type { SnapshotService } from "@nullspace/proto";
+import type { Caller } from "../domain/caller.js";
 import { pageSize } from "../domain/limits.js";
-import type { Snapshots } from "../domain/snapshots.js";
+import type { ProjectSnapshots } from "../domain/project-snapshots.js";
+import { callerOf } from "./caller-context.js";
 import { fromKindNumber, toSnapshotMessage } from "./snapshot-message.js";
 
 /** SnapshotService over the domain. */
-export function snapshotService(snapshots: Snapshots): ServiceImpl<typeof SnapshotService> {
+export function snapshotService(
+  snapshotsOf: (caller: Caller) => ProjectSnapshots,
+): ServiceImpl<typeof SnapshotService> {
+  const of = ({ values }: HandlerContext) => snapshotsOf(callerOf(values));
   return {
-    async create({ machineId, name, metadata, idempotencyKey }, { signal }) {
+    async create({ machineId, name, metadata, idempotencyKey }, context) {
       const request = { machineId, name, metadata, idempotencyKey };
-      return { snapshot: toSnapshotMessage(await snapshots.create(request, signal)) };
+      const snapshot = await of(context).create(request, context.signal);
+      return { snapshot: toSnapshotMessage(snapshot) };
     },
 
-    async get({ id }) {
-      return { snapshot: toSnapshotMessage(await snapshots.get(id)) };
+    async get({ id }, context) {
+      return { snapshot: toSnapshotMessage(await of(context).get(id)) };
     },
 
-    async list({ machineId, kind, metadata, limit, cursor }) {
-      const { items, nextCursor } = await snapshots.list({
+    async list({ machineId, kind, metadata, limit, cursor }, context) {
+      const { items, nextCursor } = await of(context).list({
         machineId,
         kind: fromKindNumber(kind),
         metadata,
@@ -27,8 +33,8 @@ export function snapshotService(snapshots: Snapshots): ServiceImpl<typeof Snapsh
       return { snapshots: items.map(toSnapshotMessage), nextCursor };
     },
 
-    async delete({ id }, { signal }) {
-      await snapshots.delete(id, signal);
+    async delete({ id }, context) {
+      await of(context).delete(id, context.signal);
       return {};
     },
   };

@@ -21,7 +21,7 @@ export function encodeCursor({ createdAt, id }: Position): string {
 export function decodeCursor(cursor: string): Position | undefined {
   if (cursor === "") return undefined;
   const text = Buffer.from(cursor, "base64url").toString();
-  const [, createdAt, id] = /^(\d{1,15}) ([a-z0-9]{1,64})$/.exec(text) ?? [];
+  const [, createdAt, id] = /^(\d{1,15}) ([a-z0-9-]{1,64})$/.exec(text) ?? [];
   if (createdAt !== undefined && id !== undefined) return { createdAt: Number(createdAt), id };
   throw new Fault(ErrorReason.INVALID_ARGUMENT, "cursor is not one that a listing returned", {
     remedy: "Pass next_cursor of the page before as it is, or nothing for the first page.",

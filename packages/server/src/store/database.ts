@@ -34,7 +34,8 @@ export async function openDatabase(
   return database;
 }
 
-function dialectFor(location: string, onIdleError: (error: Error) => void) {
+/** The dialect of a location, as {@link openDatabase} takes it. */
+export function dialectFor(location: string, onIdleError: (error: Error) => void) {
   if (!/^postgres(?:ql)?:/.test(location)) return new NodeSqliteDialect(location);
   const pool = new Pool({
     connectionString: location,

@@ -1,5 +1,13 @@
+import { redactSecrets } from "@nullspace/proto/tokens";
 import type { Selectable } from "kysely";
-import type { Event, EventNote, EventStore, EventType, NewEvent } from "../domain/event.js";
+import type {
+  Event,
+  EventNote,
+  EventQuery,
+  EventStore,
+  EventType,
+  NewEvent,
+} from "../domain/event.js";
 import type { Machine, MachineState } from "../domain/machine.js";
 import type { Database } from "./database.js";
 import { jsonEntries, toDate, toState } from "./machine-row.js";
@@ -38,8 +46,8 @@ export class SqlEventStore implements EventStore {
     return Number(last);
   }
 
-  async listAfter(id: number, machineId: string, limit: number): Promise<readonly Event[]> {
-    const rows = await this.#select(machineId)
+  async listAfter(id: number, query: EventQuery, limit: number): Promise<readonly Event[]> {
+    const rows = await this.#select(query)
       .where("id", ">", id)
       .orderBy("id")
       .limit(limit)
@@ -49,10 +57,10 @@ export class SqlEventStore implements EventStore {
 
   async listBefore(
     id: number | undefined,
-    machineId: string,
+    query: EventQuery,
     limit: number,
   ): Promise<readonly Event[]> {
-    let select = this.#select(machineId).orderBy("id", "desc").limit(limit);
+    let select = this.#select(query).orderBy("id", "desc").limit(limit);
     if (id !== undefined) select = select.where("id", "<", id);
     return (await select.execute()).map(fromRow);
   }
@@ -82,8 +90,11 @@ export class SqlEventStore implements EventStore {
     return Number(numDeletedRows);
   }
 
-  #select(machineId: string) {
-    const select = this.#database.selectFrom("events").selectAll();
+  #select({ projectId, machineId }: EventQuery) {
+    const select = this.#database
+      .selectFrom("events")
+      .selectAll()
+      .where("project_id", "=", projectId);
     return machineId === "" ? select : select.where("machine_id", "=", machineId);
   }
 }
@@ -104,6 +115,7 @@ export async function appendEvent(transaction: Database, event: NewEvent): Promi
       id: Number(last),
       type: event.type,
       created_at: event.createdAt.getTime(),
+      project_id: event.projectId,
       machine_id: event.machineId,
       snapshot_id: event.snapshotId ?? "",
       source_machine_id: event.sourceMachineId ?? "",
@@ -111,7 +123,7 @@ export async function appendEvent(transaction: Database, event: NewEvent): Promi
       to_state: event.toState ?? null,
       cause: event.cause,
       timings: JSON.stringify(event.timings ?? {}),
-      failure: (event.failure ?? "").slice(0, MAX_FAILURE_LENGTH),
+      failure: redactSecrets(event.failure ?? "").slice(0, MAX_FAILURE_LENGTH),
     })
     .execute();
 }
@@ -123,11 +135,12 @@ export function stateEvent(
   createdAt: Date,
   note: EventNote,
 ): NewEvent {
-  const { id, state, parentId, pausedSnapshotId, sourceSnapshotId, failure } = machine;
+  const { id, projectId, state, parentId, pausedSnapshotId, sourceSnapshotId, failure } = machine;
   const isPause = state === "pausing" || state === "paused" || state === "resuming";
   return {
     type: "machine state",
     createdAt,
+    projectId,
     machineId: id,
     snapshotId: isPause ? pausedSnapshotId : sourceSnapshotId,
     sourceMachineId: parentId,
@@ -143,6 +156,7 @@ function fromRow(row: Selectable<EventsTable>): Event {
     id: Number(row.id),
     type: toType(row.type),
     createdAt: toDate(row.created_at),
+    projectId: row.project_id,
     machineId: row.machine_id,
     snapshotId: row.snapshot_id,
     sourceMachineId: row.source_machine_id,

@@ -19,6 +19,7 @@ const STATES: Readonly<Record<MachineState, true>> = {
 export function fromRow(row: Selectable<MachinesTable>): Machine {
   return {
     id: row.id,
+    projectId: row.project_id,
     hostId: row.host_id,
     state: toState(row.state),
     stateSince: toDate(row.state_since),
@@ -44,6 +45,11 @@ export function fromRow(row: Selectable<MachinesTable>): Machine {
     pausedSnapshotId: row.paused_snapshot_id,
     resumedAs: row.resumed_as,
     autoResume: row.auto_resume !== 0,
+    previews: {
+      allowPublicTraffic: row.allow_public_traffic !== 0,
+      maskRequestHost: row.mask_request_host,
+      trafficId: row.traffic_id,
+    },
     timeoutSeconds: row.timeout_seconds,
     idleSeconds: row.idle_seconds,
     deletePausedAfterSeconds: row.delete_paused_after_seconds,
@@ -52,11 +58,17 @@ export function fromRow(row: Selectable<MachinesTable>): Machine {
   };
 }
 
+/** An idempotency key as its column holds it: unique in its project, whose id has no space. */
+export function ownedKey(projectId: string, key: string | undefined): string | null {
+  return key === undefined ? null : `${projectId} ${key}`;
+}
+
 /** The row of a machine that is about to be made. */
 export function newRow(machine: NewMachine): Insertable<MachinesTable> {
   const createdAt = machine.createdAt.getTime();
   return {
     id: machine.id,
+    project_id: machine.projectId,
     host_id: machine.hostId,
     state: "creating",
     state_since: createdAt,
@@ -73,11 +85,14 @@ export function newRow(machine: NewMachine): Insertable<MachinesTable> {
     on_timeout: machine.onTimeout,
     failure: "",
     receipt: null,
-    idempotency_key: machine.idempotencyKey ?? null,
+    idempotency_key: ownedKey(machine.projectId, machine.idempotencyKey),
     request_hash: machine.requestHash,
     source_snapshot_id: machine.sourceSnapshotId,
     parent_id: machine.parentId,
     auto_resume: Number(machine.autoResume),
+    allow_public_traffic: Number(machine.previews.allowPublicTraffic),
+    mask_request_host: machine.previews.maskRequestHost,
+    traffic_id: machine.previews.trafficId,
     timeout_seconds: machine.timeoutSeconds,
     idle_seconds: machine.idleSeconds,
     delete_paused_after_seconds: machine.deletePausedAfterSeconds,

@@ -9,31 +9,43 @@ import type {
   Page,
   TimeoutChanges,
 } from "../domain/machine-store.js";
+import type { Admission } from "../domain/project.js";
 import type { Transition } from "../domain/transitions.js";
-import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
 import { appendEvent, stateEvent } from "./events.js";
 import {
   changedColumns,
   fromRow,
   newRow,
+  ownedKey,
   timeoutColumns,
   toOptionalDate,
   toState,
 } from "./machine-row.js";
-import { toPage } from "./pages.js";
+import { newestFirst, toPage } from "./pages.js";
+import { admit } from "./project-usage.js";
 import type { Schema } from "./schema.js";
 import { stepSnapshot } from "./snapshots.js";
+import { NO_RESERVE, type Reserve } from "./space-reserve.js";
+
+/** On the way to them a machine gives back what it held, its space on the disk too. */
+const FREEING_STATES: readonly MachineState[] = ["killing", "killed", "failed"];
 
 /** Machines' records in a SQL database. */
 export class SqlMachineStore implements MachineStore {
   readonly #database: Database;
+  readonly #reserve: Reserve;
 
-  constructor(database: Database) {
+  constructor(database: Database, reserve: Reserve = NO_RESERVE) {
     this.#database = database;
+    this.#reserve = reserve;
   }
 
-  async insert(machine: NewMachine, note: EventNote): Promise<Machine | undefined> {
+  async insert(
+    machine: NewMachine,
+    note: EventNote,
+    admission?: Admission,
+  ): Promise<Machine | undefined> {
     const labels = Object.entries(machine.metadata).map(([name, value]) => ({
       machine_id: machine.id,
       name,
@@ -42,6 +54,7 @@ export class SqlMachineStore implements MachineStore {
     return this.#database.transaction().execute(async (transaction) => {
       const inserted = await insertRow(transaction, machine);
       if (inserted === undefined) return undefined;
+      if (admission !== undefined) await admit(transaction, machine.projectId, admission);
       if (labels.length > 0) {
         await transaction.insertInto("machine_labels").values(labels).execute();
       }
@@ -59,11 +72,21 @@ export class SqlMachineStore implements MachineStore {
     return row && fromRow(row);
   }
 
-  async findByIdempotencyKey(key: string): Promise<Machine | undefined> {
+  async findIn(projectId: string, id: string): Promise<Machine | undefined> {
     const row = await this.#database
       .selectFrom("machines")
       .selectAll()
-      .where("idempotency_key", "=", key)
+      .where("id", "=", id)
+      .where("project_id", "=", projectId)
+      .executeTakeFirst();
+    return row && fromRow(row);
+  }
+
+  async findByIdempotencyKey(projectId: string, key: string): Promise<Machine | undefined> {
+    const row = await this.#database
+      .selectFrom("machines")
+      .selectAll()
+      .where("idempotency_key", "=", ownedKey(projectId, key))
       .executeTakeFirst();
     return row && fromRow(row);
   }
@@ -78,6 +101,17 @@ export class SqlMachineStore implements MachineStore {
   }
 
   async transition(
+    id: string,
+    edge: Transition,
+    at: Date,
+    changes: MachineChanges,
+    note: EventNote,
+  ): Promise<Machine | undefined> {
+    const move = () => this.#transition(id, edge, at, changes, note);
+    return await (FREEING_STATES.includes(edge.to) ? this.#reserve.spend(move) : move());
+  }
+
+  async #transition(
     id: string,
     edge: Transition,
     at: Date,
@@ -123,6 +157,7 @@ export class SqlMachineStore implements MachineStore {
       await appendEvent(transaction, {
         type: "machine timeout set",
         createdAt: at,
+        projectId: row.project_id,
         machineId: id,
         cause: "request",
       });
@@ -131,14 +166,12 @@ export class SqlMachineStore implements MachineStore {
   }
 
   async list(query: MachineQuery): Promise<Page<Machine>> {
-    const after = decodeCursor(query.cursor);
     let select = this.#database
       .selectFrom("machines")
       .selectAll()
+      .where("project_id", "=", query.projectId)
       .where("state", "in", query.states)
-      .orderBy("created_at", "desc")
-      .orderBy("id", "desc")
-      .limit(query.limit + 1);
+      .$call(newestFirst(query.limit, query.cursor));
     if (query.templateName !== undefined) {
       select = select.where("template_name", "=", query.templateName);
     }
@@ -147,12 +180,6 @@ export class SqlMachineStore implements MachineStore {
     }
     for (const [name, value] of Object.entries(query.metadata)) {
       select = select.where((eb) => hasLabel(eb, name, value));
-    }
-    if (after !== undefined) {
-      const { createdAt, id } = after;
-      select = select.where((eb) =>
-        eb(eb.refTuple("created_at", "id"), "<", eb.tuple(createdAt, id)),
-      );
     }
     return toPage((await select.execute()).map(fromRow), query.limit);
   }
@@ -166,6 +193,18 @@ export class SqlMachineStore implements MachineStore {
       .orderBy("id");
     if (hostId !== undefined) select = select.where("host_id", "=", hostId);
     return (await select.execute()).map(fromRow);
+  }
+
+  async listLiveIn(projectId: string): Promise<readonly Machine[]> {
+    const rows = await this.#database
+      .selectFrom("machines")
+      .selectAll()
+      .where("project_id", "=", projectId)
+      .where("state", "in", LIVE_STATES)
+      .orderBy("created_at")
+      .orderBy("id")
+      .execute();
+    return rows.map(fromRow);
   }
 
   async nextDeadline(hostId: string): Promise<Date | undefined> {

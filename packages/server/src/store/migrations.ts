@@ -156,6 +156,91 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await sql`insert into event_counter (id, last) values (1, 0)`.execute(db);
     },
   },
+  "0003-previews": {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .alterTable("machines")
+        .addColumn("allow_public_traffic", "integer", (column) => column.notNull().defaultTo(1))
+        .execute();
+      for (const name of ["mask_request_host", "traffic_id"]) {
+        await db.schema
+          .alterTable("machines")
+          .addColumn(name, "text", (column) => column.notNull().defaultTo(""))
+          .execute();
+      }
+      await db.schema
+        .createTable("preview_grants")
+        .addColumn("id", "text", (column) => column.primaryKey())
+        .addColumn("machine_id", "text", (column) => column.notNull())
+        .addColumn("port", "integer", (column) => column.notNull())
+        .addColumn("kind", "text", (column) => column.notNull())
+        .addColumn("transports", "text", (column) => column.notNull())
+        .addColumn("created_at", "bigint", (column) => column.notNull())
+        .addColumn("expires_at", "bigint", (column) => column.notNull())
+        .addColumn("revoked_at", "bigint")
+        .addColumn("http_requests", "bigint", (column) => column.notNull())
+        .addColumn("websockets", "bigint", (column) => column.notNull())
+        .addColumn("bytes_in", "bigint", (column) => column.notNull())
+        .addColumn("bytes_out", "bigint", (column) => column.notNull())
+        .addColumn("first_used_at", "bigint")
+        .addColumn("last_used_at", "bigint")
+        .addColumn("last_error", "text", (column) => column.notNull())
+        .addColumn("last_error_at", "bigint")
+        .execute();
+      await createIndex(db, "preview_grants", ["machine_id", "created_at", "id"]);
+      await createIndex(db, "preview_grants", ["expires_at"]);
+    },
+  },
+  "0006-projects": {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .createTable("projects")
+        .addColumn("id", "text", (column) => column.primaryKey())
+        .addColumn("created_at", "bigint", (column) => column.notNull())
+        .addColumn("limits", "text", (column) => column.notNull())
+        .execute();
+      await createIndex(db, "projects", ["created_at", "id"]);
+      const now = Date.now();
+      await sql`insert into projects (id, created_at, limits) values ('default', ${now}, '{}')`.execute(
+        db,
+      );
+      // Everything that is there belongs to that one from now on.
+      for (const table of ["machines", "snapshots", "events", "api_keys"]) {
+        await db.schema
+          .alterTable(table)
+          .addColumn("project_id", "text", (column) => column.notNull().defaultTo("default"))
+          .execute();
+      }
+      await db.schema
+        .alterTable("api_keys")
+        .addColumn("scopes", "text", (column) => column.notNull().defaultTo("project"))
+        .execute();
+      // Unique in a project: the column holds both, with a space between that no project has.
+      for (const table of ["machines", "snapshots"]) {
+        await sql`update ${sql.table(table)} set idempotency_key = 'default ' || idempotency_key
+          where idempotency_key is not null`.execute(db);
+      }
+      await createIndex(db, "machines", ["project_id", "created_at", "id"]);
+      await createIndex(db, "machines", ["project_id", "state"]);
+      await createIndex(db, "snapshots", ["project_id", "created_at", "id"]);
+      await createIndex(db, "events", ["project_id", "id"]);
+      await createIndex(db, "api_keys", ["project_id", "created_at", "id"]);
+
+      await db.schema
+        .createTable("audit")
+        .addColumn("id", "text", (column) => column.primaryKey())
+        .addColumn("created_at", "bigint", (column) => column.notNull())
+        .addColumn("project_id", "text", (column) => column.notNull())
+        .addColumn("key_id", "text", (column) => column.notNull())
+        .addColumn("rpc", "text", (column) => column.notNull())
+        .addColumn("object_id", "text", (column) => column.notNull())
+        .addColumn("outcome", "text", (column) => column.notNull())
+        .addColumn("request_id", "text", (column) => column.notNull())
+        .execute();
+      await createIndex(db, "audit", ["project_id", "created_at", "id"]);
+      await createIndex(db, "audit", ["created_at"]);
+    },
+  },
 };
 
 async function createIndex(db: Kysely<unknown>, table: string, columns: string[]): Promise<void> {

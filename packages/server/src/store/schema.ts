@@ -12,6 +12,7 @@ export type OptionalMilliseconds = ColumnType<
 /** Table `machines`: one row per machine. */
 export interface MachinesTable {
   id: string;
+  project_id: string;
   host_id: string;
   state: string;
   state_since: Milliseconds;
@@ -33,6 +34,7 @@ export interface MachinesTable {
   failure: string;
   /** JSON, or NULL until the guest has confirmed. */
   receipt: string | null;
+  /** Behind the project and a space. */
   idempotency_key: string | null;
   request_hash: string;
   /** The state it was in before this one. */
@@ -49,11 +51,37 @@ export interface MachinesTable {
   delete_at: OptionalMilliseconds;
   /** 0 or 1. */
   from_warm_pool: ColumnType<number, never, number>;
+  /** 0 or 1. */
+  allow_public_traffic: number;
+  mask_request_host: string;
+  traffic_id: string;
+}
+
+/** Table `preview_grants`: one row per grant, without its tokens. */
+export interface PreviewGrantsTable {
+  id: string;
+  machine_id: string;
+  port: number;
+  kind: string;
+  /** Of "http" and "websocket", with a space between them. */
+  transports: string;
+  created_at: Milliseconds;
+  expires_at: Milliseconds;
+  revoked_at: OptionalMilliseconds;
+  http_requests: ColumnType<number | string, number, number>;
+  websockets: ColumnType<number | string, number, number>;
+  bytes_in: ColumnType<number | string, number, number>;
+  bytes_out: ColumnType<number | string, number, number>;
+  first_used_at: OptionalMilliseconds;
+  last_used_at: OptionalMilliseconds;
+  last_error: string;
+  last_error_at: OptionalMilliseconds;
 }
 
 /** Table `snapshots`: one row per snapshot of a machine. */
 export interface SnapshotsTable {
   id: string;
+  project_id: string;
   host_id: string;
   kind: string;
   state: string;
@@ -86,6 +114,7 @@ export interface EventsTable {
   id: ColumnType<number | string, number, never>;
   type: string;
   created_at: Milliseconds;
+  project_id: string;
   machine_id: string;
   snapshot_id: string;
   source_machine_id: string;
@@ -113,6 +142,9 @@ export interface MachineLabelsTable {
 /** Table `api_keys`: one row per key, without the key. */
 export interface ApiKeysTable {
   id: string;
+  project_id: string;
+  /** Names of scopes, with spaces between. */
+  scopes: string;
   name: string;
   hash: string;
   created_at: Milliseconds;
@@ -120,8 +152,30 @@ export interface ApiKeysTable {
   revoked_at: OptionalMilliseconds;
 }
 
+/** Table `projects`: one row per project. */
+export interface ProjectsTable {
+  id: string;
+  created_at: Milliseconds;
+  /** JSON object of those limits that it has of its own. */
+  limits: string;
+}
+
+/** Table `audit`: one row per call that is kept track of, written once. */
+export interface AuditTable {
+  id: string;
+  created_at: Milliseconds;
+  project_id: string;
+  key_id: string;
+  rpc: string;
+  object_id: string;
+  outcome: string;
+  request_id: string;
+}
+
 /** All tables. */
 export interface Schema {
+  projects: ProjectsTable;
+  audit: AuditTable;
   machines: MachinesTable;
   machine_labels: MachineLabelsTable;
   api_keys: ApiKeysTable;
@@ -129,4 +183,5 @@ export interface Schema {
   snapshot_labels: SnapshotLabelsTable;
   events: EventsTable;
   event_counter: EventCounterTable;
+  preview_grants: PreviewGrantsTable;
 }

@@ -1,6 +1,7 @@
 import { type ExpressionBuilder, type Selectable, sql } from "kysely";
 import type { EventNote } from "../domain/event.js";
 import type { Page, SnapshotStep } from "../domain/machine-store.js";
+import type { Admission } from "../domain/project.js";
 import type {
   Capture,
   NewSnapshot,
@@ -10,25 +11,31 @@ import type {
   SnapshotState,
   SnapshotStore,
 } from "../domain/snapshot.js";
-import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
 import { appendEvent } from "./events.js";
-import { toDate, toLabels } from "./machine-row.js";
-import { toPage } from "./pages.js";
+import { ownedKey, toDate, toLabels } from "./machine-row.js";
+import { newestFirst, toPage } from "./pages.js";
+import { admit } from "./project-usage.js";
 import type { Schema, SnapshotsTable } from "./schema.js";
+import { NO_RESERVE, type Reserve } from "./space-reserve.js";
 
 /** Snapshots' records in a SQL database. */
 export class SqlSnapshotStore implements SnapshotStore {
   readonly #database: Database;
+  readonly #reserve: Reserve;
 
-  constructor(database: Database) {
+  constructor(database: Database, reserve: Reserve = NO_RESERVE) {
     this.#database = database;
+    this.#reserve = reserve;
   }
 
-  async insert(snapshot: NewSnapshot): Promise<Snapshot | undefined> {
-    return this.#database
-      .transaction()
-      .execute(async (transaction) => insertSnapshot(transaction, snapshot));
+  async insert(snapshot: NewSnapshot, admission?: Admission): Promise<Snapshot | undefined> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const inserted = await insertSnapshot(transaction, snapshot);
+      if (inserted === undefined) return undefined;
+      if (admission !== undefined) await admit(transaction, snapshot.projectId, admission);
+      return inserted;
+    });
   }
 
   async find(id: string): Promise<Snapshot | undefined> {
@@ -40,11 +47,21 @@ export class SqlSnapshotStore implements SnapshotStore {
     return row && fromRow(row);
   }
 
-  async findByIdempotencyKey(key: string): Promise<Snapshot | undefined> {
+  async findIn(projectId: string, id: string): Promise<Snapshot | undefined> {
     const row = await this.#database
       .selectFrom("snapshots")
       .selectAll()
-      .where("idempotency_key", "=", key)
+      .where("id", "=", id)
+      .where("project_id", "=", projectId)
+      .executeTakeFirst();
+    return row && fromRow(row);
+  }
+
+  async findByIdempotencyKey(projectId: string, key: string): Promise<Snapshot | undefined> {
+    const row = await this.#database
+      .selectFrom("snapshots")
+      .selectAll()
+      .where("idempotency_key", "=", ownedKey(projectId, key))
       .executeTakeFirst();
     return row && fromRow(row);
   }
@@ -61,39 +78,35 @@ export class SqlSnapshotStore implements SnapshotStore {
   }
 
   async beginDelete(id: string): Promise<void> {
-    await this.#database
-      .updateTable("snapshots")
-      .set({ state: "deleting", idempotency_key: null })
-      .where("id", "=", id)
-      .where("state", "=", "ready")
-      .execute();
+    await this.#reserve.spend(() =>
+      this.#database
+        .updateTable("snapshots")
+        .set({ state: "deleting", idempotency_key: null })
+        .where("id", "=", id)
+        .where("state", "=", "ready")
+        .execute(),
+    );
   }
 
   async remove(id: string, at: Date, note: EventNote): Promise<void> {
-    await this.#database
-      .transaction()
-      .execute(async (transaction) => removeSnapshot(transaction, id, at, note));
+    await this.#reserve.spend(() =>
+      this.#database
+        .transaction()
+        .execute(async (transaction) => removeSnapshot(transaction, id, at, note)),
+    );
   }
 
   async list(query: SnapshotQuery): Promise<Page<Snapshot>> {
-    const after = decodeCursor(query.cursor);
     let select = this.#database
       .selectFrom("snapshots")
       .selectAll()
+      .where("project_id", "=", query.projectId)
       .where("state", "=", "ready")
-      .orderBy("created_at", "desc")
-      .orderBy("id", "desc")
-      .limit(query.limit + 1);
+      .$call(newestFirst(query.limit, query.cursor));
     if (query.machineId !== "") select = select.where("machine_id", "=", query.machineId);
     if (query.kind !== undefined) select = select.where("kind", "=", query.kind);
     for (const [name, value] of Object.entries(query.metadata)) {
       select = select.where((eb) => hasLabel(eb, name, value));
-    }
-    if (after !== undefined) {
-      const { createdAt, id } = after;
-      select = select.where((eb) =>
-        eb(eb.refTuple("created_at", "id"), "<", eb.tuple(createdAt, id)),
-      );
     }
     return toPage((await select.execute()).map(fromRow), query.limit);
   }
@@ -129,6 +142,7 @@ async function insertSnapshot(
     .insertInto("snapshots")
     .values({
       id: snapshot.id,
+      project_id: snapshot.projectId,
       host_id: snapshot.hostId,
       kind: snapshot.kind,
       state: "creating",
@@ -145,7 +159,7 @@ async function insertSnapshot(
       size_bytes: 0,
       stopped_ms: 0,
       created_at: snapshot.createdAt.getTime(),
-      idempotency_key: snapshot.idempotencyKey ?? null,
+      idempotency_key: ownedKey(snapshot.projectId, snapshot.idempotencyKey),
       request_hash: snapshot.requestHash,
     })
     .onConflict((conflict) => conflict.column("idempotency_key").doNothing())
@@ -179,6 +193,7 @@ async function completeSnapshot(
   await appendEvent(transaction, {
     type: "snapshot created",
     createdAt: at,
+    projectId: row.project_id,
     machineId: row.machine_id,
     snapshotId: id,
     ...note,
@@ -195,12 +210,13 @@ async function removeSnapshot(
   const row = await transaction
     .deleteFrom("snapshots")
     .where("id", "=", id)
-    .returning(["machine_id", "state"])
+    .returning(["project_id", "machine_id", "state"])
     .executeTakeFirst();
   if (row === undefined || row.state === "creating") return;
   await appendEvent(transaction, {
     type: "snapshot deleted",
     createdAt: at,
+    projectId: row.project_id,
     machineId: row.machine_id,
     snapshotId: id,
     ...note,
@@ -210,6 +226,7 @@ async function removeSnapshot(
 function fromRow(row: Selectable<SnapshotsTable>): Snapshot {
   return {
     id: row.id,
+    projectId: row.project_id,
     hostId: row.host_id,
     kind: toKind(row.kind),
     state: toState(row.state),

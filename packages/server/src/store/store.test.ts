@@ -1,18 +1,26 @@
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Machine } from "../domain/machine.js";
 import type { MachineQuery, NewMachine } from "../domain/machine-store.js";
+import type { PreviewPass } from "../domain/preview-grant.js";
 import { TRANSITIONS } from "../domain/transitions.js";
-import { HOST_ID, newMachine, newSnapshot, query, snapshotQuery } from "../testing/machines.js";
-import { TestPostgres } from "../testing/postgres.js";
+import {
+  eventQuery,
+  HOST_ID,
+  newMachine,
+  newSnapshot,
+  query,
+  snapshotQuery,
+} from "../testing/machines.js";
+import { type Backend, BACKENDS } from "../testing/backends.js";
 import { type Database, openDatabase } from "./database.js";
 import { SqlEventStore } from "./events.js";
 import { SqlKeyStore } from "./keys.js";
 import { SqlMachineStore } from "./machines.js";
+import { SqlPreviewStore } from "./previews.js";
 import { SqlSnapshotStore } from "./snapshots.js";
+import { DEFAULT_PROJECT } from "../domain/project.js";
+import { Scope } from "@nullspace/proto";
 
 const NOW = new Date(1_800_000_100_000);
 const NOTE = { cause: "test" };
@@ -20,25 +28,7 @@ const onIdleError = (error: Error) => {
   throw error;
 };
 
-/** Where a database under test lives. */
-interface Backend extends AsyncDisposable {
-  /** Makes an empty database. */
-  createDatabase(): Promise<string>;
-}
-
-function sqliteBackend(): Backend {
-  const directory = mkdtempSync(join(tmpdir(), "store-"));
-  let databases = 0;
-  return {
-    createDatabase: async () => join(directory, `${++databases}.db`),
-    [Symbol.asyncDispose]: async () => rmSync(directory, { recursive: true }),
-  };
-}
-
-describe.each([
-  ["SQLite", async () => sqliteBackend()],
-  ["PostgreSQL", async () => TestPostgres.start()],
-] satisfies [string, () => Promise<Backend>][])("%s", (_name, startBackend) => {
+describe.each(BACKENDS)("%s", (_name, startBackend) => {
   let backend: Backend;
   let location: string;
   let database: Database;
@@ -46,6 +36,7 @@ describe.each([
   let keys: SqlKeyStore;
   let snapshots: SqlSnapshotStore;
   let events: SqlEventStore;
+  let previews: SqlPreviewStore;
 
   beforeAll(async () => {
     backend = await startBackend();
@@ -58,6 +49,7 @@ describe.each([
     machines = new SqlMachineStore(database);
     keys = new SqlKeyStore(database);
     snapshots = new SqlSnapshotStore(database);
+    previews = new SqlPreviewStore(database);
     events = new SqlEventStore(database);
     return async () => database.destroy();
   });
@@ -137,9 +129,9 @@ describe.each([
     expect(
       await machines.insert(newMachine({ idempotencyKey: "k", metadata: { a: "1" } }), NOTE),
     ).toBe(undefined);
-    expect(await machines.findByIdempotencyKey("k")).toEqual(first);
+    expect(await machines.findByIdempotencyKey(DEFAULT_PROJECT, "k")).toEqual(first);
     await machines.transition(first.id, TRANSITIONS.fail, NOW, { releaseKey: true }, NOTE);
-    expect(await machines.findByIdempotencyKey("k")).toBeUndefined();
+    expect(await machines.findByIdempotencyKey(DEFAULT_PROJECT, "k")).toBeUndefined();
     expect((await add({ idempotencyKey: "k" })).id).not.toBe(first.id);
   });
 
@@ -183,7 +175,7 @@ describe.each([
     "a cursor that is none of ours is refused: %s",
     async (cursor) => {
       await expect(machines.list(query({ cursor }))).rejects.toThrow("cursor is not one");
-      await expect(keys.list(1, cursor)).rejects.toThrow("cursor is not one");
+      await expect(keys.list(DEFAULT_PROJECT, 1, cursor)).rejects.toThrow("cursor is not one");
     },
   );
 
@@ -275,7 +267,7 @@ describe.each([
     expect(paused).toMatchObject({ state: "paused", deleteAt: NOW });
     expect(await snapshots.find(snapshot.id)).toMatchObject({ ...capture, state: "ready" });
     expect(await machines.findByPausedSnapshot(snapshot.id)).toEqual(paused);
-    const told = (await events.listAfter(0, id, 100)).map((event) => [
+    const told = (await events.listAfter(0, eventQuery(id), 100)).map((event) => [
       event.type,
       event.fromState,
       event.toState,
@@ -314,7 +306,7 @@ describe.each([
     const made = await snapshots.complete(snapshot.id, capture, NOW, NOTE);
     expect(made).toMatchObject({ ...capture, state: "ready", metadata: { a: "1" } });
     expect(await snapshots.complete(snapshot.id, capture, NOW, NOTE)).toBeUndefined();
-    expect(await snapshots.findByIdempotencyKey("k")).toEqual(made);
+    expect(await snapshots.findByIdempotencyKey(DEFAULT_PROJECT, "k")).toEqual(made);
     expect((await snapshots.list(snapshotQuery({ metadata: { a: "1" } }))).items).toEqual([made]);
     expect((await snapshots.list(snapshotQuery({ metadata: { a: "2" } }))).items).toEqual([]);
     expect((await snapshots.list(snapshotQuery({ kind: "pause" }))).items).toEqual([]);
@@ -324,7 +316,9 @@ describe.each([
     await snapshots.remove(snapshot.id, NOW, NOTE);
     await snapshots.remove(snapshot.id, NOW, NOTE);
     expect(await snapshots.listOfHost(HOST_ID)).toEqual([]);
-    const told = (await events.listAfter(0, snapshot.machineId, 10)).map(({ type }) => type);
+    const told = (await events.listAfter(0, eventQuery(snapshot.machineId), 10)).map(
+      ({ type }) => type,
+    );
     expect(told).toEqual(["snapshot created", "snapshot deleted"]);
   });
 
@@ -332,7 +326,7 @@ describe.each([
     const seen: number[] = [];
     const read = async () => {
       while (seen.length < 60) {
-        const batch = await events.listAfter(seen.at(-1) ?? 0, "", 7);
+        const batch = await events.listAfter(seen.at(-1) ?? 0, eventQuery(""), 7);
         seen.push(...batch.map((event) => event.id));
       }
     };
@@ -351,7 +345,7 @@ describe.each([
     await machines.deleteEnded(new Date(9000), 10);
     expect(await events.deleteExpired(new Date(1500), 10)).toBe(1);
     expect(await events.deleteExpired(new Date(9000), 10)).toBe(1);
-    const rest = await events.listBefore(undefined, "", 10);
+    const rest = await events.listBefore(undefined, eventQuery(""), 10);
     expect(rest.map(({ machineId }) => machineId)).toEqual([live.id]);
     expect(await events.lastId()).toBe(3);
   });
@@ -359,6 +353,8 @@ describe.each([
   test("keys: written, used, revoked once, listed", async () => {
     const key = {
       id: "abc",
+      projectId: DEFAULT_PROJECT,
+      scopes: [Scope.MACHINES_READ, Scope.KEYS_WRITE],
       name: "ci",
       hash: "00",
       createdAt: new Date(1000),
@@ -367,19 +363,110 @@ describe.each([
     };
     await keys.insert(key);
     await keys.insert({ ...key, id: "def", createdAt: new Date(2000) });
-    expect(await keys.find("abc")).toEqual(key);
+    expect(await keys.find("abc")).toEqual({ ...key, projectLimits: {} });
     expect(await keys.find("xyz")).toBeUndefined();
     await keys.touch("abc", new Date(5000));
-    expect(await keys.revoke("abc", new Date(6000))).toMatchObject({
+    expect(await keys.revoke("abc", undefined, new Date(6000))).toMatchObject({
       lastUsedAt: new Date(5000),
       revokedAt: new Date(6000),
     });
-    expect((await keys.revoke("abc", new Date(7000)))?.revokedAt).toEqual(new Date(6000));
-    expect(await keys.revoke("xyz", NOW)).toBeUndefined();
-    const first = await keys.list(1, "");
+    expect((await keys.revoke("abc", undefined, new Date(7000)))?.revokedAt).toEqual(
+      new Date(6000),
+    );
+    expect(await keys.revoke("xyz", undefined, NOW)).toBeUndefined();
+    const first = await keys.list(DEFAULT_PROJECT, 1, "");
     expect(first.items.map(({ id }) => id)).toEqual(["def"]);
-    const second = await keys.list(1, first.nextCursor);
+    const second = await keys.list(DEFAULT_PROJECT, 1, first.nextCursor);
     expect(second.items.map(({ id }) => id)).toEqual(["abc"]);
     expect(second.nextCursor).toBe("");
+  });
+
+  describe("preview grants", () => {
+    const pass = (fields: Partial<PreviewPass> = {}): PreviewPass => ({
+      id: "p1",
+      machineId: "m1",
+      port: 3000,
+      kind: "url",
+      transports: ["http", "websocket"],
+      createdAt: NOW,
+      expiresAt: new Date(NOW.getTime() + 60_000),
+      ...fields,
+    });
+    const unused = {
+      httpRequests: 0,
+      websockets: 0,
+      bytesIn: 0,
+      bytesOut: 0,
+      usedAt: undefined,
+      lastError: "",
+      lastErrorAt: undefined,
+    };
+
+    test("are kept as they were made, and their uses add up", async () => {
+      await previews.insert(pass());
+      expect(await previews.find("p1")).toStrictEqual({
+        ...pass(),
+        revokedAt: undefined,
+        httpRequests: 0,
+        websockets: 0,
+        bytesIn: 0,
+        bytesOut: 0,
+        firstUsedAt: undefined,
+        lastUsedAt: undefined,
+        lastError: "",
+        lastErrorAt: undefined,
+      });
+      const [first, last] = [new Date(NOW.getTime() + 1), new Date(NOW.getTime() + 2)];
+      const large = 2 ** 40;
+      await previews.addUse("p1", { ...unused, httpRequests: 2, bytesIn: large, usedAt: first });
+      await previews.addUse("p1", { ...unused, websockets: 1, bytesOut: 5, usedAt: last });
+      await previews.addUse("p1", { ...unused, bytesIn: 1, lastError: "X", lastErrorAt: last });
+      await previews.addUse("p2", { ...unused, httpRequests: 1, usedAt: first });
+      expect(await previews.find("p1")).toMatchObject({
+        httpRequests: 2,
+        websockets: 1,
+        bytesIn: large + 1,
+        bytesOut: 5,
+        firstUsedAt: first,
+        lastUsedAt: last,
+        lastError: "X",
+        lastErrorAt: last,
+      });
+      expect(await previews.find("p2")).toBeUndefined();
+    });
+
+    test("are revoked once", async () => {
+      await previews.insert(pass());
+      expect(await previews.revoke("p1", NOW)).toMatchObject({ revokedAt: NOW });
+      expect(await previews.revoke("p1", new Date(0))).toMatchObject({ revokedAt: NOW });
+      expect(await previews.revoke("p2", NOW)).toBeUndefined();
+    });
+
+    test("are listed by machine and port, newest first", async () => {
+      for (const [id, port, machineId] of [
+        ["p1", 1, "m1"],
+        ["p2", 2, "m1"],
+        ["p3", 1, "m1"],
+        ["p4", 1, "m2"],
+      ] as const) {
+        await previews.insert(pass({ id, port, machineId }));
+      }
+      const list = async (port: number, limit: number, cursor = "") =>
+        previews.list({ machineId: "m1", port, limit, cursor });
+      const page = await list(0, 2);
+      expect(page.items.map(({ id }) => id)).toStrictEqual(["p3", "p2"]);
+      const rest = await list(0, 2, page.nextCursor);
+      expect([rest.items.map(({ id }) => id), rest.nextCursor]).toStrictEqual([["p1"], ""]);
+      expect((await list(1, 50)).items.map(({ id }) => id)).toStrictEqual(["p3", "p1"]);
+    });
+
+    test("go when their time has been over for long", async () => {
+      for (const id of ["p1", "p2", "p3"]) await previews.insert(pass({ id, expiresAt: NOW }));
+      await previews.insert(pass({ id: "p4" }));
+      const later = new Date(NOW.getTime() + 1);
+      expect(await previews.deleteExpired(later, 2)).toBe(2);
+      expect(await previews.deleteExpired(later, 2)).toBe(1);
+      expect(await previews.find("p4")).toBeDefined();
+    });
   });
 });

@@ -4,18 +4,30 @@ import { faultInterceptor } from "@nullspace/proto/fault";
 import { HostService } from "@nullspace/proto/host";
 import { ControlPlane, type ControlPlaneOptions } from "../domain/control-plane.js";
 import type { HostClient } from "../domain/host.js";
+import { SigningKeys } from "../domain/signing-keys.js";
 import type { Log } from "../domain/log.js";
 import type { Machine } from "../domain/machine.js";
 import type { MachineRequest } from "../domain/machine-request.js";
 import type { Machines } from "../domain/machines.js";
+import { DEFAULT_PROJECT } from "../domain/project.js";
+import { SqlAuditStore } from "../store/audit.js";
+import { PreviewTokens } from "../domain/preview-tokens.js";
 import type { Database } from "../store/database.js";
 import { SqlEventStore } from "../store/events.js";
 import { SqlKeyStore } from "../store/keys.js";
 import { SqlMachineStore } from "../store/machines.js";
+import { SqlProjectStore } from "../store/projects.js";
+import { SqlPreviewStore } from "../store/previews.js";
 import { SqlSnapshotStore } from "../store/snapshots.js";
 import type { FakeHost } from "./fake-host.js";
 import { HOST_ID } from "./machines.js";
 import { Life, mortal } from "./mortal.js";
+
+/** Signing keys that are nowhere kept. */
+const testSigningKeys = await SigningKeys.open({
+  load: async () => [],
+  save: async () => undefined,
+});
 
 /** A log that tests do not read. */
 export const silentLog: Log = {
@@ -43,6 +55,12 @@ export function testControlPlane(options: TestControlPlaneOptions): ControlPlane
     snapshotStore: mortal(new SqlSnapshotStore(database), life),
     eventStore: mortal(new SqlEventStore(database), life),
     keyStore: new SqlKeyStore(database),
+    projectStore: new SqlProjectStore(database),
+    auditStore: new SqlAuditStore(database),
+    projectLimits: {},
+    keepAuditMs: 1000,
+    previewStore: new SqlPreviewStore(database),
+    previewTokens: new PreviewTokens(testSigningKeys, Buffer.alloc(32, "preview tests")),
     capacity: { maxMachines: 100, maxMemoryMb: 65_536 },
     keepEndedMs: 1000,
     eagerTemplate: "base",
@@ -67,6 +85,7 @@ function reportDefect(error: unknown): void {
 /** A request for a machine, with what a test cares about. */
 export function machineRequest(fields: Partial<MachineRequest> = {}): MachineRequest {
   return {
+    projectId: DEFAULT_PROJECT,
     template: "",
     vcpus: 0,
     memoryMb: 0,
@@ -79,6 +98,7 @@ export function machineRequest(fields: Partial<MachineRequest> = {}): MachineReq
     idempotencyKey: "",
     snapshotId: "",
     autoResume: false,
+    previews: { allowPublicTraffic: true, maskRequestHost: "" },
     idleSeconds: 0,
     deletePausedAfterSeconds: 0,
     warmPool: WarmPoolMode.UNSPECIFIED,
@@ -94,7 +114,7 @@ export async function untilMachine(
 ): Promise<Machine> {
   const stop = AbortSignal.timeout(5000);
   // The watch has begun before the record is read, so no change falls in between.
-  const steps = machines.watch(stop);
+  const steps = machines.watch(DEFAULT_PROJECT, stop);
   const first = steps.next();
   const found = await machines.get(id);
   if (wanted(found)) {

@@ -1,6 +1,8 @@
+import type { EventQuery } from "../domain/event.js";
 import { ENDED_STATES, LIVE_STATES } from "../domain/machine.js";
 import { newMachineId, newSnapshotId } from "../domain/random.js";
 import type { MachineQuery, NewMachine } from "../domain/machine-store.js";
+import { DEFAULT_PROJECT } from "../domain/project.js";
 import type { NewSnapshot, SnapshotQuery } from "../domain/snapshot.js";
 
 /** The host of machines in tests. */
@@ -10,6 +12,7 @@ export const HOST_ID = "h1";
 export function newMachine(fields: Partial<NewMachine> = {}): NewMachine {
   return {
     id: newMachineId(),
+    projectId: DEFAULT_PROJECT,
     hostId: HOST_ID,
     templateName: "base",
     templateTag: "latest",
@@ -18,6 +21,7 @@ export function newMachine(fields: Partial<NewMachine> = {}): NewMachine {
     parentId: "",
     timeoutSeconds: 300,
     autoResume: false,
+    previews: { allowPublicTraffic: true, maskRequestHost: "", trafficId: "" },
     idleSeconds: 0,
     deletePausedAfterSeconds: 0,
     vcpus: 2,
@@ -36,6 +40,7 @@ export function newMachine(fields: Partial<NewMachine> = {}): NewMachine {
 /** A listing of everything, with what a test cares about. */
 export function query(fields: Partial<MachineQuery> = {}): MachineQuery {
   return {
+    projectId: DEFAULT_PROJECT,
     states: [...LIVE_STATES, ...ENDED_STATES],
     templateName: undefined,
     templateTag: undefined,
@@ -50,6 +55,7 @@ export function query(fields: Partial<MachineQuery> = {}): MachineQuery {
 export function newSnapshot(fields: Partial<NewSnapshot> = {}): NewSnapshot {
   return {
     id: newSnapshotId(),
+    projectId: DEFAULT_PROJECT,
     hostId: HOST_ID,
     kind: "reusable",
     machineId: "m1",
@@ -71,5 +77,18 @@ export function newSnapshot(fields: Partial<NewSnapshot> = {}): NewSnapshot {
 
 /** A listing of all snapshots, with what a test cares about. */
 export function snapshotQuery(fields: Partial<SnapshotQuery> = {}): SnapshotQuery {
-  return { machineId: "", kind: undefined, metadata: {}, limit: 50, cursor: "", ...fields };
+  return {
+    projectId: DEFAULT_PROJECT,
+    machineId: "",
+    kind: undefined,
+    metadata: {},
+    limit: 50,
+    cursor: "",
+    ...fields,
+  };
+}
+
+/** A listing of events. */
+export function eventQuery(machineId: string): EventQuery {
+  return { projectId: DEFAULT_PROJECT, machineId };
 }

@@ -7,9 +7,10 @@ import {
   createGrpcTransport,
   createGrpcWebTransport,
 } from "@connectrpc/connect-node";
+import { keepLog } from "@nullspace/log-scan";
 import { MACHINE_ID_HEADER } from "@nullspace/proto";
+import { openLog } from "../log.js";
 import { type Server, type ServerOptions, startServer } from "../server.js";
-import { silentLog } from "./control-plane.js";
 import { FakeHost } from "./fake-host.js";
 
 /** A server over a fake host, in a home that goes with it. */
@@ -28,9 +29,14 @@ export async function startTestServer(options: Partial<ServerOptions> = {}): Pro
     port: 0,
     databaseUrl: undefined,
     capacity: { maxMachines: 100, maxMemoryMb: 65_536 },
+    projectLimits: {},
     keepEndedMs: 1000,
+    keepAuditMs: 60_000,
     graceMs: 2000,
-    log: silentLog,
+    // Read by nobody but the scan at the end of the run.
+    log: openLog("debug", { write: (line) => keepLog("server", line) }),
+    previewDomain: "localhost",
+    certificate: undefined,
     openHost: async () => ({
       service: fakeHost.service,
       connectAgent: (machineId) => fakeHost.connectAgent(machineId),

@@ -4,6 +4,7 @@ import type { Machine } from "../domain/machine.js";
 import { type Database, openDatabase } from "../store/database.js";
 import { machineRequest, testControlPlane } from "./control-plane.js";
 import { FakeHost } from "./fake-host.js";
+import { eventQuery } from "./machines.js";
 
 /** A signal that is never aborted. */
 export const never: AbortSignal = new AbortController().signal;
@@ -71,7 +72,7 @@ export class TestWorld implements AsyncDisposable {
 
   /** All events of a machine, oldest first. */
   async events(id: string): Promise<readonly Event[]> {
-    const { items } = await this.plane.events.list(id, 100, "");
+    const { items } = await this.plane.events.list(eventQuery(id), 100, "");
     return items.toReversed();
   }
 

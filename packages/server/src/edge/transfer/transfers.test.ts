@@ -396,7 +396,7 @@ describe("the URL", () => {
   });
 
   test("is signed with a key that only its owner reads, and that lasts", () => {
-    const file = join(server.home, "transfer-key");
+    const file = join(server.home, "signing-keys.json");
     expect(statSync(file).mode & 0o777).toBe(0o600);
   });
 });

@@ -9,6 +9,7 @@ import { Fault } from "@nullspace/proto/fault";
 import type { Deadline } from "../deadline.js";
 import type { ClockLead } from "./clock-lead.js";
 import { type HelperPort, HelperRefusalError } from "./helper-port.js";
+import { makeSshHostKey } from "./ssh-host-key.js";
 
 const ENTROPY_BYTES = 32;
 /** The guest's clock may differ from the host's by this much. */
@@ -16,10 +17,10 @@ const MAX_SKEW_MS = 100;
 /** How often the clock is set, on a host so busy that it is wrong again before the answer is here. */
 const CLOCK_ATTEMPTS = 20;
 
-/** Who the guest becomes. Time, entropy and channel key are added to it. */
+/** Who the guest becomes. Time, entropy and keys are added to it. */
 export type Identity = Omit<
   MessageInitShape<typeof AdoptRequestSchema>,
-  "$typeName" | "time" | "entropy" | "channelKey"
+  "$typeName" | "time" | "entropy" | "channelKey" | "sshHostKey" | "sshHostPublicKey"
 > & { generation: bigint };
 
 /** What came of an adoption. */
@@ -49,9 +50,12 @@ export async function adopt(
   deadline: Deadline,
 ): Promise<Adoption> {
   const channelKey = randomBytes(CHANNEL_KEY_BYTES);
+  const { privateKey: sshHostKey, publicKey: sshHostPublicKey } = makeSshHostKey();
   const request = create(AdoptRequestSchema, {
     ...identity,
     channelKey,
+    sshHostKey,
+    sshHostPublicKey,
     time: timestampFromMs(Date.now() + lead.ms),
     entropy: randomBytes(ENTROPY_BYTES),
   });

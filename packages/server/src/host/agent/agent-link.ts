@@ -8,6 +8,9 @@ import { type Deadline, within } from "../deadline.js";
 /** Bytes that may be under way to us, in each stream and in all, before we read them. */
 const WINDOW_BYTES = 1024 * 1024;
 
+/** Memory of the session's own state, in MB: thousands of calls that stand still. */
+const MAX_SESSION_MEMORY_MB = 64;
+
 const PING_EVERY_MS = 15_000;
 const PING_TIMEOUT_MS = 30_000;
 
@@ -83,6 +86,7 @@ async function openSession(socket: Socket, deadline: Deadline): Promise<AgentLin
   const session = connect("http://agent", {
     createConnection: () => socket,
     settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
+    maxSessionMemory: MAX_SESSION_MEMORY_MB,
   });
   const closed = new Promise<void>((resolve) => {
     session.once("close", () => resolve());

@@ -24,10 +24,14 @@ import type { VerifiedFiles } from "../verified-files.js";
 import type { AdoptedMachine } from "./hosted-machine.js";
 import { type Captured, type CaptureOptions, MachineCapture } from "./machine-capture.js";
 import { settleCapture } from "./settle-capture.js";
+import { shortenDisk } from "./shorten-disk.js";
 import { MachineDirectory } from "./machine-directory.js";
 import type { MachineStarter } from "./machine-starter.js";
 import { killStrays, takeOver } from "./takeover.js";
 import { isPooled, type WarmPool } from "./warm-pool.js";
+
+/** QEMU opens and closes a few files for it. */
+const SHORTEN_MS = 30_000;
 
 /** What the machines are held with. */
 export interface HeldMachinesParts {
@@ -73,7 +77,11 @@ export class HeldMachines implements AsyncDisposable {
   private constructor(parts: HeldMachinesParts) {
     this.#parts = parts;
     this.snapshots = new SnapshotCollector(parts.home, parts.snapshots, () => this.#needs());
-    this.#flattener = new SnapshotFlattener({ ...parts, collector: this.snapshots });
+    this.#flattener = new SnapshotFlattener({
+      ...parts,
+      collector: this.snapshots,
+      onFlattened: (snapshotId) => this.#shortenDisks(snapshotId),
+    });
   }
 
   /** Takes over what a former server left, and ends what it left half-made. */
@@ -105,15 +113,7 @@ export class HeldMachines implements AsyncDisposable {
    * @throws Fault MACHINE_NOT_RUNNING, or see {@link MachineCapture.run}.
    */
   async capture(id: string, options: CaptureOptions, deadline: Deadline): Promise<Captured> {
-    const former = this.#captures.get(id) ?? Promise.resolve();
-    const capture = former.then(() => this.#capture(id, options, deadline));
-    const settled = capture.catch(() => undefined);
-    this.#captures.set(id, settled);
-    try {
-      return await capture;
-    } finally {
-      if (this.#captures.get(id) === settled) this.#captures.delete(id);
-    }
+    return await this.#afterCaptures(id, () => this.#capture(id, options, deadline));
   }
 
   /** Ends a machine and removes all that it held. One that is gone already is fine. */
@@ -199,10 +199,34 @@ export class HeldMachines implements AsyncDisposable {
     const adopted = this.#running.get(id);
     if (adopted === undefined) throw notRunning(id);
     const captured = await new MachineCapture(this.#parts, adopted, options).run(deadline);
-    // The snapshot of a fork is gone before that would be of use.
-    if (options.durable) this.#flattener.consider(captured.manifest);
+    this.#flattener.consider(captured.manifest);
     if (options.stop) await this.stop(id);
     return captured;
+  }
+
+  /** Does something that no capture of the machine may come in the way of. */
+  async #afterCaptures<T>(id: string, work: () => Promise<T>): Promise<T> {
+    const former = this.#captures.get(id) ?? Promise.resolve();
+    const result = former.then(work);
+    const settled = result.catch(() => undefined);
+    this.#captures.set(id, settled);
+    try {
+      return await result;
+    } finally {
+      if (this.#captures.get(id) === settled) this.#captures.delete(id);
+    }
+  }
+
+  /** Has the machines that run over what a snapshot was flattened from go on over the one layer. */
+  async #shortenDisks(snapshotId: string): Promise<void> {
+    for (const [id, { manifest }] of this.#running) {
+      if (!manifest.diskLayers.includes(snapshotId)) continue;
+      await this.#afterCaptures(id, async () => {
+        const adopted = this.#running.get(id);
+        if (adopted === undefined) return;
+        await shortenDisk(this.#parts.home, adopted, snapshotId, { timeoutMs: SHORTEN_MS });
+      });
+    }
   }
 
   *#needs(): Generator<Needs> {

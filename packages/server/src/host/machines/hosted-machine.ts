@@ -1,3 +1,6 @@
+import { ConnectError } from "@connectrpc/connect";
+import { ErrorReason } from "@nullspace/proto";
+import { Fault } from "@nullspace/proto/fault";
 import type { MachineManifest } from "@nullspace/proto/host";
 import { AgentConnection } from "../agent/agent-connection.js";
 import type { HelperPort } from "../agent/helper-port.js";
@@ -14,6 +17,8 @@ export class HostedMachine {
   readonly qemu: RunningQemu;
   readonly agent: AgentConnection;
   readonly helper: HelperPort;
+  /** Nodes of the disks that it went on with after its captures, by snapshot; of those of this server. */
+  readonly overlays = new Map<string, string>();
   #isSettled = false;
   #id: string;
   #directory: MachineDirectory;
@@ -57,11 +62,23 @@ export class HostedMachine {
   /**
    * Waits until the guest's agent has taken its adoption over, and with it the key that a
    * record of the machine names: it answers no call before.
+   *
+   * @throws Fault AGENT_UNREACHABLE, DeadlineError, or the reason of the signal.
    */
   async settle(deadline: Deadline): Promise<void> {
     if (this.#isSettled || this.agent.isAdopted) return;
     const system = systemClient(await this.agent.session(deadline));
-    await system.ping({}, callOptions(deadline));
+    try {
+      await system.ping({}, callOptions(deadline));
+    } catch (cause) {
+      // A session that is lost ends its calls as if somebody had cancelled them.
+      if (!(cause instanceof ConnectError) || deadline.signal?.aborted === true) throw cause;
+      throw new Fault(
+        ErrorReason.AGENT_UNREACHABLE,
+        `the agent of machine ${this.id} does not answer: ${cause.rawMessage}`,
+        { remedy: "Try again in a moment.", cause },
+      );
+    }
     this.#isSettled = true;
   }
 

@@ -15,6 +15,7 @@ import { Timings } from "../../domain/timings.js";
 import { anySignal, type Deadline } from "../deadline.js";
 import { syncPath } from "../durable-files.js";
 import { faultPoint } from "../fault-point.js";
+import { shortenLayers } from "../flat-layers.js";
 import type { HostHome } from "../home.js";
 import { type CopiedPages, type PageCopy, PageCopier } from "../memory/page-copier.js";
 import { diskNode, ownDisk } from "../qemu/command-line.js";
@@ -106,7 +107,7 @@ export class MachineCapture {
     await using pages = await open(this.#file("memory.pages"), "wx", 0o600);
     await using map = await open(this.#file("memory.map"), "wx", 0o600);
     await using copier = await PageCopier.start({ ...(await this.#memory()), pages, map });
-    const nextDisk = `disk-${manifest.diskLayers.length + 1}.qcow2`;
+    const nextDisk = `disk-${numberOf(manifest.diskFile) + 1}.qcow2`;
     await this.#addDisk(nextDisk, deadline);
     await directory.openFor(user);
     await this.#note(nextDisk);
@@ -209,6 +210,7 @@ export class MachineCapture {
     await rename(directory.disk(manifest.diskFile), this.#file("disk.qcow2"));
     const diskLayers = [...manifest.diskLayers, this.#options.snapshotId];
     await this.#record({ ...manifest, diskLayers, diskFile: nextDisk });
+    machine.overlays.set(this.#options.snapshotId, diskNode(nextDisk));
     faultPoint("capture-moved");
     await takeDevices(directory.path, this.#file("devices"));
     await directory.closeFor(user);
@@ -227,6 +229,8 @@ export class MachineCapture {
     );
     faultPoint("capture-written");
     const { compatibility } = manifest;
+    // What the machine runs over may have been flattened since it started.
+    const { memoryLayers, diskLayers } = await shortenLayers(snapshots, manifest);
     const snapshot = create(SnapshotManifestSchema, {
       format: 1,
       id: snapshotId,
@@ -238,8 +242,8 @@ export class MachineCapture {
       ...(compatibility === undefined ? {} : { compatibility }),
       channelKey: manifest.channelKey,
       generation: manifest.generation,
-      memoryLayers: [...manifest.memoryLayers, snapshotId],
-      diskLayers: manifest.diskLayers,
+      memoryLayers: [...memoryLayers, snapshotId],
+      diskLayers: [...diskLayers],
       files: Object.fromEntries(digests),
       createdAt: timestampNow(),
     });
@@ -255,6 +259,11 @@ export class MachineCapture {
   #file(name: SnapshotFile): string {
     return join(this.#directory, name);
   }
+}
+
+/** Disks are numbered in the order that the machine went on with them. */
+function numberOf(diskFile: string): number {
+  return Number(/\d+/.exec(diskFile)?.[0] ?? 0);
 }
 
 /** Bytes that a snapshot takes beside its parents. */

@@ -41,6 +41,7 @@ export async function settleCapture(
         record.diskLayers = [...record.diskLayers, snapshotId];
       }
       record.diskFile = pending.diskFile;
+      machine.overlays.set(snapshotId, node);
     } else {
       // It may not have been made yet.
       await qmp.execute("blockdev-del", { "node-name": node }).catch(() => undefined);

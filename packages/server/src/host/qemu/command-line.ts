@@ -54,6 +54,9 @@ export const AGENT_PORT_ID = "agent";
 /** Id of the network card. */
 export const NETWORK_CARD_ID = "network-card";
 
+/** Node name of the image's disk, below all others. */
+const ROOTFS_NODE = "rootfs";
+
 /** Node name of the disk that a machine begins with; see {@link diskNode}. */
 const FIRST_DISK_NODE = "disk-0";
 
@@ -122,9 +125,13 @@ function acceleratorArgument(accelerator: Accelerator): string {
   return accelerator === "kvm" ? "kvm" : "tcg,thread=multi,tb-size=256";
 }
 
+/** Where the kernel has an image in huge pages it maps them whole, if they lie so in memory too. */
+const HUGE_PAGE = "2M";
+
 function memoryArgument(size: Size, fromSnapshot: boolean): string {
   const share = fromSnapshot ? "off" : "on";
-  return `memory-backend-file,id=ram,size=${size.memoryMb}M,mem-path=${MEMORY_PATH},share=${share}`;
+  const file = `mem-path=${MEMORY_PATH},share=${share},align=${HUGE_PAGE}`;
+  return `memory-backend-file,id=ram,size=${size.memoryMb}M,${file}`;
 }
 
 /** A descriptor as a set of its own, which QEMU opens as {@link setPath}. */
@@ -139,10 +146,15 @@ function setPath(fd: number): string {
 /** A disk that a capture has sealed stays open in the machine that wrote it. Who may write what is our business. */
 const UNLOCKED = "off";
 
+/** Whether a node is a disk that one of the machine's may lie over, but for the image's. */
+export function isLayer(node: string): boolean {
+  return /^(?:disk|layer|flat)-\d+$/.test(node);
+}
+
 /** The image's disk, the layers above it, and the machine's own on top. */
 function disks(layers: { memory: number; disks: number }): Option[] {
-  const options = readOnlyDisk("rootfs", DESCRIPTORS.rootfs, { driver: "raw" });
-  let below = "rootfs";
+  const options = readOnlyDisk(ROOTFS_NODE, DESCRIPTORS.rootfs, { driver: "raw" });
+  let below = ROOTFS_NODE;
   for (let layer = 0; layer < layers.disks; layer++) {
     const name = `layer-${layer}`;
     const fd = FIRST_LAYER + layers.memory + layer;
@@ -159,11 +171,19 @@ function disks(layers: { memory: number; disks: number }): Option[] {
 
 /** A disk that a machine writes, as QEMU's block layer describes it. */
 export function ownDisk(name: string, filename: string, backing: string | null) {
+  const file = { "node-name": fileNode(name), driver: "file", filename, locking: UNLOCKED };
+  return { ...ownDiskOptions(name), backing, file };
+}
+
+/** The same disk as it is opened again: over another one, or for reading only. */
+export function reopenedDisk(name: string, backing: string, readOnly: boolean) {
+  return { ...ownDiskOptions(name), backing, file: fileNode(name), "read-only": readOnly };
+}
+
+function ownDiskOptions(name: string) {
   return {
     "node-name": name,
     driver: "qcow2",
-    backing,
-    file: { driver: "file", filename, locking: UNLOCKED },
     discard: "unmap",
     // What a running machine wrote does not outlive its memory, so a power cut ends
     // both: only a capture has to flush, and does.
@@ -171,14 +191,27 @@ export function ownDisk(name: string, filename: string, backing: string | null) 
   };
 }
 
-function readOnlyDisk(
-  name: string,
-  fd: number,
-  format: { driver: "raw" | "qcow2"; backing?: string },
-): Option[] {
-  const file = { driver: "file", filename: setPath(fd), "read-only": true, locking: UNLOCKED };
-  const node = { "node-name": name, ...format, file, "read-only": true };
-  return [descriptorSet(fd), blockNode(node)];
+function fileNode(name: string): string {
+  return `${name}-file`;
+}
+
+/** A disk that many were flattened to, over the image's. */
+export function flatDisk(name: string, filename: string) {
+  return readOnlyNode(name, filename, { driver: "qcow2", backing: ROOTFS_NODE });
+}
+
+interface DiskFormat {
+  driver: "raw" | "qcow2";
+  backing?: string;
+}
+
+function readOnlyDisk(name: string, fd: number, format: DiskFormat): Option[] {
+  return [descriptorSet(fd), blockNode(readOnlyNode(name, setPath(fd), format))];
+}
+
+function readOnlyNode(name: string, filename: string, format: DiskFormat) {
+  const file = { driver: "file", filename, "read-only": true, locking: UNLOCKED };
+  return { "node-name": name, ...format, file, "read-only": true };
 }
 
 function blockNode(node: object): Option {
@@ -202,9 +235,9 @@ function channels(): Option[] {
 }
 
 /**
- * In software no guest's instruction runs ahead of a check, so there is nothing to protect from that.
- * The kernel's protection (page tables of its own, above all) would have QEMU forget all
- * translations of addresses at each system call.
+ * An emulated processor runs no instruction ahead of a check, so there is nothing for the guest's kernel
+ * to protect from that; its protection (page tables of its own, above all) would have QEMU forget all
+ * translations of addresses at each system call. See docs/decisions/0007-speculation-under-emulation.md.
  */
 const EMULATED_KERNEL_ARGUMENTS = "mitigations=off";
 

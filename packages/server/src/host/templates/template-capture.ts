@@ -31,6 +31,7 @@ import { emptyOverlay } from "../qemu/qcow2-overlay.js";
 import type { RunningQemu } from "../qemu/running-qemu.js";
 import { SNAPSHOT_MANIFEST, type SnapshotStore } from "../snapshot-store.js";
 import { digestFile, type VerifiedFiles } from "../verified-files.js";
+import { rehearseStarts } from "./rehearse-starts.js";
 
 const MIB = 1024 * 1024;
 const FILES = ["memory", "devices", "disk.qcow2"] as const;
@@ -133,7 +134,7 @@ class Capture {
       await machine.release();
       await qemu.process.kill();
       progress("checksums");
-      await this.#publish(directory, path);
+      await this.#publish(directory, path, machine.agent.key);
     } catch (error) {
       const fault = startFault(error, {
         reason: ErrorReason.TEMPLATE_CAPTURE_FAILED,
@@ -200,7 +201,11 @@ class Capture {
   }
 
   /** Makes a snapshot of the folder: its files and a manifest of them, nothing else. */
-  async #publish({ path: directory }: MachineDirectory, path: string): Promise<void> {
+  async #publish(
+    { path: directory }: MachineDirectory,
+    path: string,
+    channelKey: Uint8Array,
+  ): Promise<void> {
     const { files } = this.#parts;
     const { id, image, size, platform, version } = this.#plan;
     for (const name of await readdir(directory)) {
@@ -221,7 +226,7 @@ class Capture {
       ...size,
       diskMb: image.diskMb,
       compatibility: compatibilityOf(image, platform, version),
-      channelKey: BOOT_CHANNEL_KEY,
+      channelKey,
       generation: 0n,
       memoryLayers: [id],
       diskLayers: [id],
@@ -238,7 +243,9 @@ class Capture {
 }
 
 /** Lets a guest boot, and stops it when its agent has everything warm and written. */
-async function untilReady({ qemu: { qmp }, agent }: HostedMachine, deadline: Deadline) {
+async function untilReady(machine: HostedMachine, deadline: Deadline) {
+  const { qemu, agent } = machine;
+  const { qmp } = qemu;
   const opened = Promise.withResolvers<void>();
   const stopListening = qmp.on("VSERPORT_CHANGE", ({ id, open: isOpen }) => {
     if (id === AGENT_PORT_ID && isOpen) opened.resolve();
@@ -250,6 +257,7 @@ async function untilReady({ qemu: { qmp }, agent }: HostedMachine, deadline: Dea
   } finally {
     stopListening();
   }
+  await rehearseStarts(machine, deadline);
   const system = systemClient(await agent.session(deadline));
   await system.prepareCapture({}, callOptions(deadline));
   await qmp.execute("stop", {}, deadline);

@@ -22,4 +22,19 @@ describe.skipIf(!hasBrowser)("a machine's details in a browser", () => {
     await page.getByRole("button", { name: "Kill it" }).click();
     await page.getByText("There is no machine").waitFor();
   });
+
+  test("previews are opened and revoked", async () => {
+    const { page, server, machine } = at();
+    await page.goto(`${server.url}/console/machines/${machine.id}/details`);
+    await page.getByText("Nobody but you reaches").waitFor();
+    await page.getByLabel("Port").fill("8000");
+    const opened = page.waitForEvent("popup");
+    await page.getByRole("button", { name: "Open for an hour" }).click();
+    await (await opened).close();
+    const row = page.getByRole("row", { name: /^8000/ });
+    await row.getByRole("button", { name: "Revoke" }).click();
+    await row.getByText("revoked").waitFor();
+    expect(await row.getByRole("button").count()).toBe(0);
+    expect(server.previews.requests.at(-1)).toMatchObject({ machineId: machine.id, port: 8000 });
+  });
 });

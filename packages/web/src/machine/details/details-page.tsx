@@ -8,6 +8,7 @@ import { Failure } from "../../machines/machine-row";
 import { SnapshotTable } from "../../snapshots/snapshot-table";
 import { useRecord } from "../machine-context";
 import { Facts } from "./facts";
+import { PreviewSection } from "./preview-section";
 
 /** What is known of a machine, its snapshots, and what happened to it. */
 export function DetailsPage() {
@@ -25,6 +26,7 @@ export function DetailsPage() {
     <div className="details">
       {record.failure !== "" && <Failure text={record.failure} />}
       <Facts machine={record} />
+      <PreviewSection machineId={record.id} />
       <section aria-labelledby="machine-snapshots">
         <h2 id="machine-snapshots">Snapshots</h2>
         {error !== null && (

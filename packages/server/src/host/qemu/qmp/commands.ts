@@ -45,6 +45,10 @@ export interface QmpCommands {
   /** Makes a node of the block layer, with members as of -blockdev. */
   "blockdev-add": { arguments: { "node-name": string; driver: string }; return: void };
   "blockdev-del": { arguments: { "node-name": string }; return: void };
+  /** Opens nodes again with other options, as another backing node. All that is to stay has to be said again. */
+  "blockdev-reopen": { arguments: { options: readonly object[] }; return: void };
+  /** Names of all nodes of the block layer. */
+  "query-named-block-nodes": { arguments: { flat: true }; return: string[] };
   /** Puts an empty overlay on top of a node: what is written from now on goes there. */
   "blockdev-snapshot": { arguments: { node: string; overlay: string }; return: void };
   /** Runs a line of the monitor for people. Only measurements need what has no other way. */
@@ -79,6 +83,9 @@ export const answerDecoders: {
   set_link: nothing,
   "blockdev-add": nothing,
   "blockdev-del": nothing,
+  "blockdev-reopen": nothing,
+  "query-named-block-nodes": (value) =>
+    asArray(value).map((node) => stringOf(asObject(node), "node-name")),
   "blockdev-snapshot": nothing,
   "human-monitor-command": (value) => String(value),
   migrate: nothing,
