@@ -21,13 +21,16 @@ const SAME = new Map([
 /** Names that bash takes as they are, if they are none of its own. */
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** Variables by which bash is steered, or which it changes: all that its manual names but SHELL and TMPDIR. */
+/**
+ * Variables by which bash is steered, or which it changes: all that its manual names but SHELL and TMPDIR,
+ * and those by which Debian's takes itself for sshd's, and reads its user's settings.
+ */
 const STEERING = new RegExp(
   `^(?:${[
     "_|BASH.*|COMP_.*|COMPREPLY|COPROC|HIST.*|LC_.*|MAIL.*|OPT.*|POSIX.*|PROMPT_.*|PS[0-9]|READLINE_.*",
     "[A-Z]?UID|PPID|(?:OLD)?PWD|SHELLOPTS|SHLVL|S?RANDOM|SECONDS|EPOCH.*|LINENO|LINES|COLUMNS|DIRSTACK",
     "GROUPS|FUNC.*|PIPESTATUS|MAPFILE|REPLY|IFS|CDPATH|CHILD_MAX|EMACS|INSIDE_EMACS|ENV|EXECIGNORE|FCEDIT",
-    "FIGNORE|GLOBIGNORE|IGNOREEOF|INPUTRC|TEXTDOMAIN.*|TIMEFORMAT|TMOUT|MACHTYPE|OSTYPE|auto_resume|histchars",
+    "FIGNORE|GLOBIGNORE|IGNOREEOF|INPUTRC|TEXTDOMAIN.*|TIMEFORMAT|TMOUT|HOSTNAME|HOSTTYPE|MACHTYPE|OSTYPE|auto_resume|histchars|SSH2?_CLIENT",
   ].join("|")})$`,
 );
 
