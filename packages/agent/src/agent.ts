@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { dirname, join } from "node:path";
 import { mkdirSync } from "node:fs";
 import {
@@ -9,8 +10,7 @@ import {
   SystemService,
 } from "@nullspace/proto/agent";
 import { adoptionMark } from "@nullspace/proto/channel";
-import { Channel } from "./channel/channel.js";
-import type { Port } from "./channel/port.js";
+import type { Channel } from "./channel/channel.js";
 import { fileService } from "./file/file-service.js";
 import { Paths } from "./file/paths.js";
 import { Uploads } from "./file/uploads.js";
@@ -36,8 +36,8 @@ import { warmUp } from "./system/warm-up.js";
 const AFTER_FIRST_COMMAND_MS = 1000;
 
 export interface AgentOptions {
-  /** The byte stream to the host. */
-  port: Port;
+  /** Where the host is met. */
+  channel: Channel;
   /** Folder of what an agent that is restarted must know; gone after a reboot. */
   stateFolder: string;
   /** The compiled guest helper. */
@@ -54,12 +54,12 @@ export interface AgentOptions {
 }
 
 /**
- * Serves the machine's host through a port until the signal aborts.
+ * Serves the machine's host through a channel until the signal aborts.
  *
- * @throws Error when the port or the guest helper fails: only a new process can help then.
+ * @throws Error when the channel or the guest helper fails: only a new process can help then.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const { port, stateFolder, sandboxed, onDefect } = options;
+  const { channel, stateFolder, sandboxed, onDefect } = options;
   const state = new StateStore(stateFolder);
   if (!sandboxed) outliveUserProcesses();
   await using helper = await GuestHelper.open({
@@ -101,18 +101,15 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     add(PortService, portService());
   };
   using endpoint = new Http2Endpoint(services, () => state.settled(), onDefect);
-  const channel = new Channel({
-    port,
-    key: state.channelKey,
-    onSession: (stream) => endpoint.accept(stream),
-  });
   const takeOver = async ({ nonce, epoch, channelKey, kept }: Adopted) => {
     await state.apply(helper, kept, channelKey, epoch);
     channel.setKeyWithin(nonce, channelKey);
     setTimeout(() => endpoint.markAdopted(adoptionMark(nonce)), AFTER_FIRST_COMMAND_MS);
   };
   helper.onAdopted((adopted) => void takeOver(adopted).catch(onDefect));
-  await Promise.race([channel.run(signal), helper.lost]);
+  channel.serve(state.channelKey, (session) => endpoint.accept(session));
+  if (signal.aborted) return;
+  await Promise.race([once(signal, "abort"), channel.lost, helper.lost]);
 }
 
 /** Where the identity of an agent without a machine of its own is written. */

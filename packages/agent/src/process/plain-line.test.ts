@@ -110,7 +110,7 @@ describe("a line that is started without a shell", () => {
     await mkdir(join(bin, "folder"), { recursive: true });
     await symlink(bin, join(agent.folder, "link"));
     const files: [string, string, number][] = [
-      ["script", '#!/bin/sh\necho "$0|$*|$_"\n', 0o755],
+      ["a-script", '#!/bin/sh\necho "$0|$*|$_"\n', 0o755],
       ["no-first-line", 'echo "$BASH_VERSION|$0|$*"\n', 0o755],
       ["no-interpreter", "#!/nowhere\n", 0o755],
       ["not-executable", "#!/bin/sh\necho ran\n", 0o644],
@@ -141,10 +141,10 @@ describe("a line that is started without a shell", () => {
 
   test("does, says and sees what it does by bash", async () => {
     const program = fc.constantFrom(
-      ..."env script no-first-line no-interpreter not-executable folder missing true false cd %1".split(
+      ..."env a-script no-first-line no-interpreter not-executable folder missing true false cd %1".split(
         " ",
       ),
-      ..."./script ./missing ./folder ./no-first-line ./not-executable /usr/bin/env exit : echo".split(
+      ..."./a-script ./missing ./folder ./no-first-line ./not-executable /usr/bin/env exit : echo".split(
         " ",
       ),
     );

@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:http2";
 import { connect as dial, createServer, type Socket } from "node:net";
-import { duplexPair } from "node:stream";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
@@ -77,20 +76,12 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
   }
 }
 
-/**
- * A connection to the endpoint, which has a stream of ours for its end as in a session. The other end is a real
- * socket: of an answer that comes in one piece, HTTP/2 over a stream of ours says at times that it broke off.
- */
+/** A connection to the endpoint, through a socket as in a session. */
 async function dialOneself(
   endpoint: Http2Endpoint,
   path: string,
 ): Promise<AsyncDisposable & { socket: Socket }> {
-  const server = createServer((socket) => {
-    const [near, far] = duplexPair();
-    socket.on("error", () => near.destroy());
-    socket.pipe(near).pipe(socket);
-    endpoint.accept(far);
-  });
+  const server = createServer((socket) => endpoint.accept(socket));
   server.listen(path);
   await once(server, "listening");
   const socket = dial(path);
