@@ -135,7 +135,7 @@ const nearlyKey = fc
   .filter((bytes) => !bytes.includes(KEY));
 
 describe("sessions", () => {
-  test("each begins with the key and a nonce, whatever came before and however it is torn", async () => {
+  test("one begins with the key and the nonce, whatever came before and however it is torn", async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(nearlyKey, { minLength: 2, maxLength: 4 }),
