@@ -123,6 +123,8 @@ export class ShortWay {
       await this.#options.settled();
       const messages = spec.impl(parse(spec.method.input, unwrap(bytes)), context);
       const iterator = messages[Symbol.asyncIterator]();
+      // The next message is made while the one before is on its way.
+      let room: Promise<void> | undefined;
       try {
         for (;;) {
           const next = await iterator.next();
@@ -130,7 +132,9 @@ export class ShortWay {
           if (next.done === true) break;
           begin(stream, context);
           const message = envelope(0, serialize(spec.method.output, next.value));
-          if (!stream.write(message)) await writable(stream);
+          await room;
+          if (stream.destroyed || stream.closed) return;
+          room = stream.write(message) ? undefined : writable(stream);
         }
       } finally {
         await iterator.return?.();
