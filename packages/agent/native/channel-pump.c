@@ -49,7 +49,8 @@ static struct {
 
 static struct {
   size_t at, end;
-  unsigned char bytes[MOST_OUT + READ_BYTES];
+  // Whole pages, which can be given back.
+  _Alignas(4096) unsigned char bytes[MOST_OUT + READ_BYTES];
 } out;
 
 static unsigned char key[KEY], later_key[KEY], nonce[NONCE], later_nonce[NONCE];
@@ -148,7 +149,7 @@ static void hear_agent(void) {
 // --- sessions ---------------------------------------------------------------
 
 static void drop_out(void) {
-  if (out.end > KEPT_OUT) madvise(out.bytes, sizeof out.bytes, MADV_DONTNEED);
+  if (out.end > KEPT_OUT && madvise(out.bytes, sizeof out.bytes, MADV_DONTNEED) < 0) fail("madvise");
   out.at = out.end = 0;
 }
 

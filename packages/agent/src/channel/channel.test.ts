@@ -122,6 +122,17 @@ class Host {
   }
 }
 
+/** Memory of the program that was started with this folder. */
+async function residentKib(place: string): Promise<number> {
+  for (const name of await readdir("/proc")) {
+    const line = await readFile(`/proc/${name}/cmdline`, "latin1").catch(() => "");
+    if (!line.startsWith(PROGRAM) || !line.includes(place)) continue;
+    const status = await readFile(`/proc/${name}/status`, "utf8");
+    return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]);
+  }
+  throw new Error("the program does not run");
+}
+
 /** Bytes that are often a beginning of the key, or nearly one. */
 const nearlyKey = fc
   .array(
@@ -390,6 +401,8 @@ describe("bytes", () => {
     host.socket.resume();
     await once(stream, "drain");
     await host.hearsSoMuch(32 + 20 * MIB);
+    // What it has kept for so long it gives back.
+    await expect.poll(() => residentKib(opened.place)).toBeLessThan(1024);
   });
 });
 

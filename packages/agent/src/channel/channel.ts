@@ -52,8 +52,13 @@ export class Channel implements AsyncDisposable {
     await once(server, "listening");
     const child = spawn(program, [port, path], { stdio: ["pipe", "pipe", "inherit"] });
     const channel = new Channel(child, server);
-    await Promise.race([text(child.stdout), channel.lost]);
-    return channel;
+    try {
+      await Promise.race([text(child.stdout), channel.lost]);
+      return channel;
+    } catch (error) {
+      await channel[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /**
