@@ -21,8 +21,8 @@
 //                              "exit PID CODE SIGNAL",
 //                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held),
 //                              "adopted NONCE EPOCH CHANNEL_KEY STATE"
-// The host sends frames of the same form over a serial port of their own, "adopt" and "set-time",
-// and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
+// The host sends frames of the same form over a serial port of their own, "adopt", "set-time", "hold",
+// "release" and "renew", and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
 // go through the agent: a restored guest runs this little code in no time, while the agent's own
 // first steps take most of a second under emulation. Here they happen beside each other.
 // Descriptors are numbers of this process; the agent opens /proc/<helper>/fd/<n>.
@@ -32,12 +32,15 @@
 #include <linux/fs.h>
 #include <linux/random.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -540,14 +543,90 @@ struct adoption {
       *channel_key, *grow, *host_key, *public_host_key;
 };
 
+// --- holding the guest ------------------------------------------------------
+
+// A program that goes on in a copy must find the copy's clock and random bytes, never those of the
+// original. So nothing of normal priority runs from just before a capture until its copy is renewed, or
+// its source released: a thread on each processor is in the way. This program's own goes before them.
+// Freezing the programs instead would break their system calls off, in the source as well.
+enum { HELPER_PRIORITY = 2, HOLDER_PRIORITY = 1 };
+
+// A host that dies meanwhile releases nobody. Below what the kernel grants such threads of a second.
+static const double hold_seconds = 0.9;
+
+static volatile int held, holding;
+static volatile double held_until;
+static int holders, hold_requests;
+
+static double monotonic(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static int before_normal_programs(pid_t thread, int priority) {
+  struct sched_param param = {.sched_priority = priority};
+  // What this program starts is of normal priority again.
+  return sched_setscheduler(thread, SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
+}
+
+static void *holder(void *processor) {
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET((intptr_t)processor, &only);
+  sched_setaffinity(0, sizeof only, &only);
+  if (before_normal_programs(0, HOLDER_PRIORITY) != 0) return NULL;
+  for (uint64_t one; read(hold_requests, &one, sizeof one) == sizeof one;) {
+    __atomic_add_fetch(&holding, 1, __ATOMIC_SEQ_CST);
+    while (held && monotonic() < held_until) __builtin_ia32_pause();
+    __atomic_sub_fetch(&holding, 1, __ATOMIC_SEQ_CST);
+  }
+  return NULL;
+}
+
+static int prepare_to_hold(void) {
+  pthread_attr_t small;
+  holders = sysconf(_SC_NPROCESSORS_ONLN);
+  hold_requests = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+  if (hold_requests < 0 || before_normal_programs(0, HELPER_PRIORITY) != 0) return -1;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 65536);
+  for (intptr_t i = 0; i < holders; i++) {
+    pthread_t thread;
+    errno = pthread_create(&thread, &small, holder, (void *)i);
+    if (errno != 0) return -1;
+  }
+  return 0;
+}
+
+static int hold(void) {
+  uint64_t requests = holders;
+  held_until = monotonic() + hold_seconds;
+  held = 1;
+  if (write(hold_requests, &requests, sizeof requests) != sizeof requests) return -1;
+  // The one on this thread's own processor begins when this thread waits.
+  while (holding < holders - 1 && monotonic() < held_until) {}
+  return 0;
+}
+
+static void release_hold(void) { held = 0; }
+
+// Gives the step that failed, or NULL. The clock first: each moment makes the host's older.
+static const char *renew(const char *seconds, const char *nanoseconds, const char *entropy) {
+  const char *step = set_time(seconds, nanoseconds) != 0 ? "set-time" : reseed(entropy) != 0 ? "reseed" : NULL;
+  release_hold();
+  return step;
+}
+
+// --- adoption ---------------------------------------------------------------
+
 // Makes the guest a machine of its own. Gives the step that failed, or NULL.
 static const char *adopt(const char *root, const char *folder, struct adoption a) {
   char id[64], generation[32], name[128];
   snprintf(id, sizeof id, "%s\n", a.machine_id);
   snprintf(generation, sizeof generation, "%s\n", a.generation);
-  // The clock first: each moment makes the host's older.
-  if (set_time(a.seconds, a.nanoseconds) != 0) return "set-time";
-  if (reseed(a.entropy) != 0) return "reseed";
+  const char *failed = renew(a.seconds, a.nanoseconds, a.entropy);
+  if (failed) return failed;
   if (write_file(below(root, "/etc/machine-id"), 0444, id, 0) != 0) return "machine-id";
   if (access(below(root, "/var/lib/dbus"), F_OK) == 0 &&
       write_file(below(root, "/var/lib/dbus/machine-id"), 0444, id, 0) != 0)
@@ -620,6 +699,13 @@ static void handle_host(char **field, int count) {
   errno = EINVAL;
   if (count == 4 && strcmp(field[1], "set-time") == 0) {
     step = set_time(field[2], field[3]) == 0 ? NULL : "set-time";
+  } else if (count == 2 && strcmp(field[1], "hold") == 0) {
+    step = hold() == 0 ? NULL : "hold";
+  } else if (count == 2 && strcmp(field[1], "release") == 0) {
+    release_hold();
+    step = NULL;
+  } else if (count == 5 && strcmp(field[1], "renew") == 0) {
+    step = renew(field[2], field[3], field[4]);
   } else if (count == 3 + ADOPT_ARGUMENTS && strcmp(field[1], "adopt") == 0) {
     a = adoption_of(field + 3);
     step = adopt(root_folder, state_folder, a);
@@ -813,6 +899,10 @@ int main(int argc, char **argv) {
   sigemptyset(&mask);
   sigaddset(&mask, SIGCHLD);
   sigprocmask(SIG_BLOCK, &mask, NULL);
+  if (!dry_run && prepare_to_hold() != 0) {
+    perror("real-time priority");
+    return 1;
+  }
   signal(SIGPIPE, SIG_IGN);
   int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
   // The starter waits for the end of our standard output; from now on the socket is all there is.

@@ -77,6 +77,7 @@ export type {
   GetInfoOptions,
   ListOptions,
   NetworkOptions,
+  RestoreKind,
   RunOnceOptions,
   SetTimeoutOptions,
 } from "./machine-options.js";

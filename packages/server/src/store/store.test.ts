@@ -93,6 +93,7 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
     const receipt = {
       generation: 3,
       clockSkewMs: -7,
+      kind: "fork" as const,
       entropyReseeded: true,
       identityRenewed: true,
     };
