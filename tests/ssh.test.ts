@@ -36,6 +36,26 @@ afterAll(async () => {
   await removeHome(server.home);
 });
 
+/** Where the CLI keeps what lasts: a folder of the test's own. */
+const cliEnv = () => ({
+  ...process.env,
+  NULLSPACE_API_URL: server.url,
+  NULLSPACE_API_KEY: server.apiKey,
+  XDG_CONFIG_HOME: client.folder,
+});
+
+/** Runs `nullspace ssh` to its end. */
+async function nullspaceSsh(args: readonly string[], input = "") {
+  const cli = new URL("../packages/cli/dist/main.js", import.meta.url).pathname;
+  return ended(spawn(process.execPath, [cli, "ssh", ...args], { env: cliEnv() }), input);
+}
+
+/** The file of ssh's configuration that `nullspace ssh config` names. */
+async function sshConfig(id: string): Promise<string> {
+  const { stdout } = await nullspaceSsh(["config", id]);
+  return /^Match all\nInclude "(.*)"\n$/.exec(stdout)?.[1] ?? "";
+}
+
 const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 async function freePort(): Promise<number> {
@@ -125,24 +145,15 @@ describe("stock OpenSSH", () => {
   });
 
   test("nullspace ssh and nullspace ssh config do all of it", async () => {
-    const cli = new URL("../packages/cli/dist/main.js", import.meta.url).pathname;
-    const env = {
-      ...process.env,
-      NULLSPACE_API_URL: server.url,
-      NULLSPACE_API_KEY: server.apiKey,
-      XDG_CONFIG_HOME: client.folder,
-    };
-    const nullspace = (...args: string[]) =>
-      ended(spawn(process.execPath, [cli, "ssh", ...args], { env }), "from stdin");
-    expect(await nullspace(`root@${machine.id}`, "-C", "cat; id -un; exit 9")).toEqual({
+    const once = [`root@${machine.id}`, "-C", "cat; id -un; exit 9"];
+    expect(await nullspaceSsh(once, "from stdin")).toEqual({
       code: 9,
       stdout: "from stdinroot\n",
       stderr: "",
     });
-    const { stdout } = await nullspace("config", machine.id);
-    const file = /^Match all\nInclude "(.*)"\n$/.exec(stdout)?.[1] ?? "";
+    const file = await sshConfig(machine.id);
     expect(((await stat(join(file, ".."))).mode & 0o777).toString(8)).toBe("700");
-    const ssh = spawn("ssh", ["-F", file, machine.id, "id -un"], { env });
+    const ssh = spawn("ssh", ["-F", file, machine.id, "id -un"], { env: cliEnv() });
     expect(await ended(ssh)).toEqual({ code: 0, stdout: "user\n", stderr: "" });
     // The one for this once has ended with its session, the other is there to be used again.
     const accesses = (await machine.listSshAccess()).items;
@@ -204,18 +215,20 @@ test("who may not use the machine is not let in: another project's key, and one 
   const refusal = async (secret: string) => {
     await using other = new Nullspace({ url: server.url, apiKey: secret });
     const granting = other.machines.createSshAccess(machine.id, { publicKey });
-    return granting.catch((error: unknown) => error);
+    return await granting.catch((error: unknown) => error);
   };
   const { secret: stranger } = await keys.create("stranger", { project: "strangers" });
   expect(await refusal(stranger)).toMatchObject({ reason: "MACHINE_NOT_FOUND" });
-  const { secret: reader } = await keys.create("reader", { scopes: ["machines:write", "ssh:read"] });
+  const { secret: reader } = await keys.create("reader", {
+    scopes: ["machines:write", "ssh:read"],
+  });
   expect(await refusal(reader)).toMatchObject({
     reason: "SCOPE_MISSING",
     details: { scope: "ssh:write" },
   });
 });
 
-test("a fork is another machine: its parent's session goes on, its parent's certificate opens nothing", async () => {
+test("a fork is another machine: its parent's session goes on, its parent's certificate opens nothing; so is what wakes", async () => {
   using session = await EchoSession.open(client);
   const child = await machine.fork();
   await session.echo("still-there");
@@ -239,7 +252,15 @@ test("a fork is another machine: its parent's session goes on, its parent's cert
     return stdout === "0\n";
   });
   await session.echo("and-after");
-  await child.kill();
+
+  // ssh itself wakes it, though the machine that wakes is another one again.
+  const { id } = child;
+  const file = await sshConfig(id);
+  await child.pause();
+  const woken = spawn("ssh", ["-F", file, id, "hostname"], { env: cliEnv() });
+  const { code, stdout: hostname } = await ended(woken);
+  expect({ code, isAnother: hostname.trim() !== id }).toEqual({ code: 0, isAnother: true });
+  await server.client.machines.kill(hostname.trim());
 });
 
 test("a session that is open when its access expires is cut then, and there is no other", async () => {
@@ -249,7 +270,9 @@ test("a session that is open when its access expires is cut then, and there is n
   expect((await brief.client.run("true")).stderr).toContain("has expired or was revoked");
   const { items } = await server.client.events.list({ machineId: machine.id, limit: 100 });
   expect(
-    items.filter(({ sshAccessId }) => sshAccessId === access.id).map(({ type, cause }) => [type, cause]),
+    items
+      .filter(({ sshAccessId }) => sshAccessId === access.id)
+      .map(({ type, cause }) => [type, cause]),
   ).toEqual([
     ["ssh.disconnected", "expired"],
     ["ssh.connected", "request"],

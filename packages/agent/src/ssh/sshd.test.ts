@@ -1,5 +1,15 @@
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -94,7 +104,10 @@ test("without OpenSSH or a host key, or with its port taken, it says so", async 
   for (const name of HOST_KEY_FILES) {
     const path = join(options.etc, name);
     await rename(path, `${path}.away`);
-    await expect(prepare()).rejects.toMatchObject({ ...SSH_UNAVAILABLE, details: { missing: path } });
+    await expect(prepare()).rejects.toMatchObject({
+      ...SSH_UNAVAILABLE,
+      details: { missing: path },
+    });
     await rename(`${path}.away`, path);
   }
   sshd = new Sshd({ ...options, sshd: "/no/sshd" });

@@ -18,7 +18,7 @@ function upgrades(requireTls: boolean) {
     onDefect: () => undefined,
   });
   const previews = {
-    placeOf: ({ headers }: { headers: { host?: string } }) =>
+    placeOf: ({ headers }: { headers: { host?: string | undefined } }) =>
       headers.host === "preview" ? ("none" as const) : undefined,
     upgrade: nobody,
   };

@@ -31,7 +31,9 @@ const never: Ids = {
   access: "zzzzzzzzzzzz",
 };
 
-type Ids = Readonly<Record<"machine" | "snapshot" | "key" | "project" | "grant" | "access", string>>;
+type Ids = Readonly<
+  Record<"machine" | "snapshot" | "key" | "project" | "grant" | "access", string>
+>;
 
 beforeAll(async () => {
   server = await startTestServer();

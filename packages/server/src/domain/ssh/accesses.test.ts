@@ -1,4 +1,4 @@
-import { ErrorReason } from "@nullspace/proto";
+import { ErrorReason, Scope } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
@@ -139,7 +139,11 @@ describe("an access", () => {
     const first = await grant();
     await (await admit(first.relayToken))[Symbol.asyncDispose]();
     const { access: second } = await grant();
-    const { items } = await accesses.list(DEFAULT_PROJECT, { machineId: machine.id, limit: 0, cursor: "" });
+    const { items } = await accesses.list(DEFAULT_PROJECT, {
+      machineId: machine.id,
+      limit: 0,
+      cursor: "",
+    });
     const uses = Object.fromEntries(items.map(({ id, useCount }) => [id, useCount]));
     expect(uses).toEqual({ [first.access.id]: 1, [second.id]: 0 });
     expect(await reasonOf(accesses.revoke(DEFAULT_PROJECT, "a0"))).toBe("SSH_ACCESS_NOT_FOUND");
@@ -175,7 +179,9 @@ describe("a relay token", () => {
       { numRuns: 200 },
     );
     expect(await reasonOf(admit(undefined))).toBe("SSH_TOKEN_INVALID");
-    const { secret } = await world.plane.keys.create("a key");
+    const maker = { keyId: "", projectId: DEFAULT_PROJECT, scopes: [Scope.PROJECT] };
+    const request = { name: "a key", projectId: "", scopes: [] };
+    const { secret } = await world.plane.keys.create(maker, request);
     expect(await reasonOf(admit(secret))).toBe("SSH_TOKEN_INVALID");
     expect(await reasonOf(world.plane.keys.authenticate(`Bearer ${relayToken}`))).toBe(
       "INVALID_API_KEY",
@@ -191,7 +197,9 @@ describe("a relay token", () => {
     expect(connection.signal.aborted).toBe(true);
     expect(untouched.signal.aborted).toBe(false);
     expect(await reasonOf(admit(relayToken))).toBe("SSH_TOKEN_INVALID");
-    expect((await accesses.revoke(DEFAULT_PROJECT, access.id)).revokedAt).toEqual(revoked.revokedAt);
+    expect((await accesses.revoke(DEFAULT_PROJECT, access.id)).revokedAt).toEqual(
+      revoked.revokedAt,
+    );
     await connection[Symbol.asyncDispose]();
     const events = await sshEvents();
     expect(events.filter((event) => event.includes("revoked"))).toEqual([
