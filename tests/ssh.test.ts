@@ -145,8 +145,8 @@ describe("stock OpenSSH", () => {
   });
 
   test("nullspace ssh and nullspace ssh config do all of it", async () => {
-    const once = [`root@${machine.id}`, "-C", "cat; id -un; exit 9"];
-    expect(await nullspaceSsh(once, "from stdin")).toEqual({
+    const forOnce = [`root@${machine.id}`, "-C", "cat; id -un; exit 9"];
+    expect(await nullspaceSsh(forOnce, "from stdin")).toEqual({
       code: 9,
       stdout: "from stdinroot\n",
       stderr: "",

@@ -285,11 +285,13 @@ test("it is a proxy to machines' SSH and to nothing else", async () => {
   }
 });
 
+/** Asks for another protocol. */
+const asks = (path: string, host: string, protocol: string) =>
+  send(
+    `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`,
+  );
+
 test("its path is its own where no preview is, and nothing else is", async () => {
-  const asks = (path: string, host: string, protocol: string) =>
-    send(
-      `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n`,
-    );
   for (const [path, host, protocol, status] of [
     ["/v1/ssh/m1", "api", "WebSocket", 401],
     ["/v1/ssh/m1", "preview", "websocket", 418],
