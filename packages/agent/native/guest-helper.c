@@ -12,6 +12,10 @@
 // be handed one (the master side of a terminal cannot be opened through /proc),
 // so the helper keeps the master and carries bytes between it and two pipes.
 //
+// It also starts a server of SSH for each connection to a port of the guest's loopback, once it was
+// told to. A server that waited for connections would be copied into every fork, with the keys in
+// its memory; a socket that waits costs nothing and knows nothing.
+//
 // Started with NULLSPACE_ASKPASS in its environment it is no helper but what git
 // and ssh run to ask for a password: it asks the agent, at the socket named there.
 //
@@ -31,6 +35,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/random.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -383,6 +388,58 @@ static int release(pid_t pid) {
   return -1;
 }
 
+// --- a server for each connection ---------------------------------------------
+
+static int listener = -1;
+static char **server_argv;
+
+static char **copy_strings(char **from, int count) {
+  char **copy = calloc(count + 1, sizeof *copy);
+  if (!copy) abort();
+  for (int i = 0; i < count; i++)
+    if (!(copy[i] = strdup(from[i]))) abort();
+  return copy;
+}
+
+static int listen_on_loopback(const char *port) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(port))};
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), yes = 1;
+  if (fd < 0) return -1;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+      bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 64) == 0)
+    return fd;
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return -1;
+}
+
+// serve PORT ARGV...: from now on each connection to this port of 127.0.0.1 (any that is free when 0)
+// is standard input and output of a process of its own. Told again, it keeps its port. Answers with the port.
+static int serve(const char *port, char **argv, int count) {
+  struct sockaddr_in address;
+  socklen_t size = sizeof address;
+  if (listener < 0 && (listener = listen_on_loopback(port)) < 0) return -1;
+  for (char **s = server_argv; s && *s; s++) free(*s);
+  free(server_argv);
+  server_argv = copy_strings(argv, count);
+  return getsockname(listener, (struct sockaddr *)&address, &size) == 0 ? ntohs(address.sin_port) : -1;
+}
+
+static void start_server(void) {
+  static char *environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+  struct spawn s = {.argv = server_argv, .envp = environment, .cwd = "/", .uid = geteuid(), .gid = getegid()};
+  int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  if (fd < 0) return;
+  s.ends[0] = s.ends[1] = fd;
+  // Where it complains: the console.
+  s.ends[2] = 2;
+  // One that cannot be started ends, and with it the connection.
+  if (vfork() == 0) become(&s);
+  close(fd);
+}
+
 // --- the machine ------------------------------------------------------------
 
 static int set_time(const char *seconds, const char *nanoseconds) {
@@ -513,6 +570,9 @@ static const char *below(const char *root, const char *path) {
   return result;
 }
 
+// What lets users of the former machine in by SSH.
+static int remove_principals(const char *path) { return unlink(path) == 0 || errno == ENOENT ? 0 : -1; }
+
 #define HOST_KEY "ssh_host_ed25519_key"
 
 // The one host key of the machine; those of another kind are of the machine before, and go. By
@@ -636,6 +696,7 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
   if (write_hosts(below(root, "/etc/hosts"), a.hostname) != 0) return "hosts";
   if (!dry_run && sethostname(a.hostname, strlen(a.hostname)) != 0) return "hostname";
   if (write_host_key(below(root, "/etc/ssh"), a.host_key, a.public_host_key) != 0) return "host-key";
+  if (remove_principals(below(folder, "/ssh/principals")) != 0) return "principals";
   snprintf(name, sizeof name, "%s\n", a.boot_id);
   if (write_file(below(folder, "/boot_id"), 0644, name, 0) != 0) return "boot-id";
   // Their readers take the first line alone, so one write makes them whole.
@@ -757,6 +818,15 @@ static void handle(char *frame, uint32_t length) {
     if (step) verb = step;
   }
   else if (strcmp(verb, "sync") == 0 && arguments == 0) sync(), result = 0;
+  else if (strcmp(verb, "serve") == 0 && arguments >= 2) {
+    int number = serve(arg[0], arg + 1, arguments - 1);
+    if (number > 0) {
+      tell("ok %s %d\n", seq, number);
+      free(field);
+      return;
+    }
+    result = -1;
+  }
   else result = -1;
   if (result == 0) tell("ok %s\n", seq);
   else tell("error %s %s %d\n", seq, verb, errno);
@@ -785,9 +855,11 @@ static int listen_on(const char *path) {
   return fd;
 }
 
-// What to wait for: the helper's own four, then three of each terminal.
+enum { OWN_POLLS = 5 };
+
+// What to wait for: the helper's own, then three of each terminal.
 static size_t what_to_poll(struct pollfd **polls, size_t *room, int signals, int server) {
-  size_t count = 4;
+  size_t count = OWN_POLLS;
   for (struct child *c = children; c; c = c->next) count += c->terminal ? 3 : 0;
   if (count > *room && !(*polls = realloc(*polls, (*room = count * 2) * sizeof **polls))) abort();
   struct pollfd *p = *polls;
@@ -796,6 +868,7 @@ static size_t what_to_poll(struct pollfd **polls, size_t *room, int signals, int
   *p++ = (struct pollfd){client, POLLIN, 0};
   // A port whose host is gone says so for ever: look again from time to time.
   *p++ = (struct pollfd){host_is_there ? port : -1, POLLIN, 0};
+  *p++ = (struct pollfd){listener, POLLIN, 0};
   for (struct child *c = children; c; c = c->next) {
     if (!c->terminal) continue;
     struct carrier *in = &c->terminal->in, *out = &c->terminal->out;
@@ -920,7 +993,7 @@ int main(int argc, char **argv) {
       continue;
     }
     // Before anything that adds or takes away children: they are in the order of what was polled.
-    size_t at_poll = 4;
+    size_t at_poll = OWN_POLLS;
     for (struct child *c = children; c; c = c->next) {
       if (!c->terminal) continue;
       struct pollfd *p = polls + at_poll;
@@ -932,6 +1005,7 @@ int main(int argc, char **argv) {
       while (read(signals, &info, sizeof info) > 0) {}
       reap();
     }
+    if (polls[4].revents) start_server();
     if (polls[3].revents & POLLIN) serve_host(&from_host);
     host_is_there = !(polls[3].revents & POLLHUP);
     if (!host_is_there) from_host.filled = 0;
