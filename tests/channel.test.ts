@@ -95,9 +95,8 @@ test("a flood grows nobody's memory, whether somebody reads it or nobody does", 
   await flood(false);
   const after = await memory.peaks();
   console.log(`floods of ${FLOOD_BYTES / MIB} MiB: ${JSON.stringify({ before, after })}`);
-  for (const who of ["client", "server", "agent"] as const) {
-    expect(after[who] - before[who], who).toBeLessThan(MOST_GROWTH_MIB);
-  }
+  const parties = ["client", "server", "agent"] as const;
+  expect(parties.filter((who) => after[who] - before[who] >= MOST_GROWTH_MIB)).toEqual([]);
 });
 
 test("a deadline of the client ends the call and its process in the guest", async () => {

@@ -237,7 +237,7 @@ function channels(): Option[] {
 /**
  * An emulated processor runs no instruction ahead of a check, so there is nothing for the guest's kernel
  * to protect from that; its protection (page tables of its own, above all) would have QEMU forget all
- * translations of addresses at each system call. See docs/decisions/0007-speculation-under-emulation.md.
+ * translations of addresses at each system call. See docs/decisions/0008-speculation-under-emulation.md.
  */
 const EMULATED_KERNEL_ARGUMENTS = "mitigations=off";
 
