@@ -81,6 +81,7 @@ export type {
   SetTimeoutOptions,
 } from "./machine-options.js";
 export type { Machines } from "./machines.js";
+export type { CustomEgress, EgressPolicy, EgressRateLimit } from "./network.js";
 export { Nullspace } from "./nullspace.js";
 export type { Page, PagePromise } from "./page.js";
 export type {

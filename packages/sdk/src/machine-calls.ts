@@ -27,6 +27,7 @@ import {
   type SetTimeoutOptions,
 } from "./machine-options.js";
 import { CAPTURE_TIMEOUT_MS, fromSnapshotMessage, type SnapshotInfo } from "./snapshots.js";
+import { type EgressPolicy, toEgressMessage } from "./network.js";
 import { Page, type PagePromise, pagePromise } from "./page.js";
 
 /** A template may have to be captured first for a size that was never asked for. */
@@ -48,6 +49,7 @@ export class MachineCalls {
   }
 
   async create(options: CreateOptions): Promise<CreatedMachine> {
+    const egress = options.network?.egress;
     const request = {
       template: options.template ?? "",
       vcpus: options.vcpus ?? 0,
@@ -68,6 +70,7 @@ export class MachineCalls {
         allowPublicTraffic: options.network?.allowPublicTraffic ?? true,
         maskRequestHost: options.network?.maskRequestHost ?? "",
       },
+      ...(egress !== undefined && { network: { egress: toEgressMessage(egress) } }),
     };
     const { machine, receipt, trafficAccessToken } = await this.#connection.unary(
       options,
@@ -180,6 +183,16 @@ export class MachineCalls {
       (attempt) => this.#connection.machines.kill({ id }, attempt),
       { idempotent: true },
     );
+  }
+
+  async updateEgress(id: string, policy: EgressPolicy, options: CallOptions): Promise<MachineInfo> {
+    const request = { id, egress: toEgressMessage(policy) };
+    const { machine } = await this.#connection.unary(
+      options,
+      (attempt) => this.#connection.machines.updateEgress(request, attempt),
+      { idempotent: true },
+    );
+    return fromMachineMessage(given(machine));
   }
 
   async setTimeout(id: string, options: SetTimeoutOptions): Promise<MachineInfo> {

@@ -1,10 +1,13 @@
 import type { AdoptionReceipt as ReceiptMessage } from "@nullspace/proto";
 import type { CallOptions } from "./call.js";
 import type { BaseCommandOptions } from "./commands/options.js";
+import type { EgressPolicy } from "./network.js";
 import type { MachineField, MachineState, TimeoutAction, WarmPoolMode } from "./machine-info.js";
 
-/** How a machine's previews behave. */
+/** What a machine may reach, and how its previews behave. */
 export interface NetworkOptions {
+  /** What it may reach: `"allowAll"` when not given; of a snapshot, what its machine had. */
+  egress?: EgressPolicy | undefined;
   /**
    * When false, each request to a preview must carry the machine's traffic access token as
    * well: {@link Machine.trafficAccessToken}. True when not given.
@@ -38,7 +41,7 @@ export interface CreateOptions extends CallOptions {
   deletePausedAfterSeconds?: number | undefined;
   /** Take a machine that waits in the warm pool; `"prefer"` when not given. */
   warmPool?: WarmPoolMode | undefined;
-  /** How its previews behave; resumed and forked machines are as their source. */
+  /** What the machine may reach, and how its previews behave; resumed and forked machines are as their source. */
   network?: NetworkOptions | undefined;
   /** Labels of your own, at most 64; {@link Machine.list} filters by them. */
   metadata?: Readonly<Record<string, string>> | undefined;

@@ -133,6 +133,14 @@ export function machineService(
       };
       return { machine: toMessage(machines, await machines.setTimeout(id, seconds, timeouts)) };
     },
+
+    async updateEgress({ id, egress }, context) {
+      const machines = of(context);
+      if (egress === undefined) {
+        throw invalid("egress", "is missing", "Give a policy; its mode may be ALLOW_ALL.");
+      }
+      return { machine: toMessage(machines, await machines.updateEgress(id, egress)) };
+    },
   };
 }
 
@@ -184,6 +192,7 @@ function toMachineRequest(request: MachineServiceCreateRequest): Omit<MachineReq
     idleSeconds,
     deletePausedAfterSeconds,
     warmPool: warmPool === WarmPoolMode.UNSPECIFIED ? WarmPoolMode.PREFER : warmPool,
+    egress: request.network?.egress,
   };
 }
 

@@ -1,3 +1,5 @@
+import { fromJsonString, toJsonString } from "@bufbuild/protobuf";
+import { type EgressPolicy, EgressPolicySchema } from "@nullspace/proto";
 import type { Insertable, Selectable, Updateable } from "kysely";
 import type { Machine, MachineState, Receipt, TimeoutAction } from "../domain/machine.js";
 import type { MachineChanges, NewMachine, TimeoutChanges } from "../domain/machine-store.js";
@@ -55,6 +57,7 @@ export function fromRow(row: Selectable<MachinesTable>): Machine {
     deletePausedAfterSeconds: row.delete_paused_after_seconds,
     deleteAt: toOptionalDate(row.delete_at),
     fromWarmPool: row.from_warm_pool !== 0,
+    egress: toEgress(row.egress),
   };
 }
 
@@ -96,6 +99,7 @@ export function newRow(machine: NewMachine): Insertable<MachinesTable> {
     timeout_seconds: machine.timeoutSeconds,
     idle_seconds: machine.idleSeconds,
     delete_paused_after_seconds: machine.deletePausedAfterSeconds,
+    egress: fromEgress(machine.egress),
   };
 }
 
@@ -128,6 +132,15 @@ export function timeoutColumns(changes: TimeoutChanges): Updateable<MachinesTabl
       delete_paused_after_seconds: changes.deletePausedAfterSeconds,
     }),
   };
+}
+
+/** A policy as it is kept. */
+export function fromEgress(policy: EgressPolicy): string {
+  return toJsonString(EgressPolicySchema, policy);
+}
+
+export function toEgress(text: string): EgressPolicy {
+  return fromJsonString(EgressPolicySchema, text);
 }
 
 /** Milliseconds since the epoch, or NULL. */

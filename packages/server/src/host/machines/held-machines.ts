@@ -1,13 +1,14 @@
 import { readdir, stat } from "node:fs/promises";
 import type { ClientHttp2Session } from "node:http2";
-import { create } from "@bufbuild/protobuf";
-import { type AdoptionReceipt, ErrorReason } from "@nullspace/proto";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type AdoptionReceipt, EgressMode, type EgressPolicy, EgressPolicySchema, ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import {
   type HostMachine,
   HostMachineSchema,
   HostMachineState,
   type MachineManifest,
+  MachineNetworkSchema,
   type StartMachineRequest,
 } from "@nullspace/proto/host";
 import type { Log } from "../../domain/log.js";
@@ -16,6 +17,8 @@ import type { Confinement } from "../confinement/confinement.js";
 import { anySignal, type Deadline } from "../deadline.js";
 import { hasCode, isTemporaryName, removeTree } from "../durable-files.js";
 import type { HostHome } from "../home.js";
+import type { MachineNetworks } from "../network/machine-networks.js";
+import { NETWORK_CARD_ID } from "../qemu/command-line.js";
 import { ExitFeed } from "./exit-feed.js";
 import { isTemplateSnapshot, type Needs, SnapshotCollector } from "../snapshot-collector.js";
 import { SnapshotFlattener } from "../snapshot-flattener.js";
@@ -27,6 +30,7 @@ import { settleCapture } from "./settle-capture.js";
 import { shortenDisk } from "./shorten-disk.js";
 import { MachineDirectory } from "./machine-directory.js";
 import type { MachineStarter } from "./machine-starter.js";
+import { Turns } from "../../domain/turns.js";
 import { killStrays, takeOver } from "./takeover.js";
 import { isPooled, type WarmPool } from "./warm-pool.js";
 
@@ -41,6 +45,7 @@ export interface HeldMachinesParts {
   pool: WarmPool;
   files: VerifiedFiles;
   snapshots: SnapshotStore;
+  networks: MachineNetworks;
   log: Log;
 }
 
@@ -69,8 +74,9 @@ export class HeldMachines implements AsyncDisposable {
   readonly #starting = new Map<string, Starting>();
   readonly #stops = new SharedTasks<void>("finish");
   readonly #exits = new ExitFeed();
-  /** The last capture of each machine: the next one waits for it. */
-  readonly #captures = new Map<string, Promise<unknown>>();
+  /** What changes a machine's record: captures, and notes of policies. */
+  readonly #records = new Turns();
+  readonly #policies = new Turns();
   readonly snapshots: SnapshotCollector;
   readonly #flattener: SnapshotFlattener;
 
@@ -113,7 +119,21 @@ export class HeldMachines implements AsyncDisposable {
    * @throws Fault MACHINE_NOT_RUNNING, or see {@link MachineCapture.run}.
    */
   async capture(id: string, options: CaptureOptions, deadline: Deadline): Promise<Captured> {
-    return await this.#afterCaptures(id, () => this.#capture(id, options, deadline));
+    return await this.#records.run(id, () => this.#capture(id, options, deadline));
+  }
+
+  /**
+   * Puts a policy in force for a running machine, and gives it a network if it had none.
+   *
+   * @throws Fault MACHINE_NOT_RUNNING, NETWORK_UNAVAILABLE, NETWORK_SETUP_FAILED,
+   * EGRESS_NOT_APPLIED: then it reaches nothing.
+   */
+  async updateEgress(id: string, policy: EgressPolicy, deadline: Deadline): Promise<void> {
+    await this.#policies.run(id, async () => {
+      const adopted = this.#running.get(id);
+      if (adopted === undefined) throw notRunning(id);
+      await this.#updateEgress(adopted, policy, deadline);
+    });
   }
 
   /** Ends a machine and removes all that it held. One that is gone already is fine. */
@@ -183,6 +203,10 @@ export class HeldMachines implements AsyncDisposable {
     const kept = [...this.#running.values()].map(({ machine }) => machine.qemu.process.pid);
     await killStrays([home.machines, home.snapshots], new Set(kept));
     await home.removeLeftovers();
+    const connected = [...this.#running].flatMap(([id, { manifest }]) =>
+      manifest.network === undefined ? [] : [[id, manifest.network] as const],
+    );
+    await this.#parts.networks.inherit(new Map(connected));
     // Nobody has been told of those that waited in a pool.
     await Promise.all([...this.#remains.keys()].filter(isPooled).map((id) => this.stop(id)));
     await this.snapshots.collect();
@@ -204,29 +228,71 @@ export class HeldMachines implements AsyncDisposable {
     return captured;
   }
 
-  /** Does something that no capture of the machine may come in the way of. */
-  async #afterCaptures<T>(id: string, work: () => Promise<T>): Promise<T> {
-    const former = this.#captures.get(id) ?? Promise.resolve();
-    const result = former.then(work);
-    const settled = result.catch(() => undefined);
-    this.#captures.set(id, settled);
-    try {
-      return await result;
-    } finally {
-      if (this.#captures.get(id) === settled) this.#captures.delete(id);
-    }
-  }
-
   /** Has the machines that run over what a snapshot was flattened from go on over the one layer. */
   async #shortenDisks(snapshotId: string): Promise<void> {
     for (const [id, { manifest }] of this.#running) {
       if (!manifest.diskLayers.includes(snapshotId)) continue;
-      await this.#afterCaptures(id, async () => {
+      await this.#records.run(id, async () => {
         const adopted = this.#running.get(id);
         if (adopted === undefined) return;
         await shortenDisk(this.#parts.home, adopted, snapshotId, { timeoutMs: SHORTEN_MS });
       });
     }
+  }
+
+  async #updateEgress(
+    { machine, manifest }: AdoptedMachine,
+    policy: EgressPolicy,
+    deadline: Deadline,
+  ): Promise<void> {
+    const { networks } = this.#parts;
+    const { id, qemu, directory } = machine;
+    const setLink = async (up: boolean) =>
+      await qemu.qmp.execute("set_link", { name: NETWORK_CARD_ID, up }, deadline);
+    const isOpen = policy.mode !== EgressMode.DENY_ALL;
+    if (!isOpen) await setLink(false);
+    if (networks.has(id)) {
+      try {
+        await networks.update(id, policy);
+      } catch (error) {
+        await setLink(false);
+        await this.#noteNetwork(id, { slot: manifest.network?.slot ?? 0 });
+        throw error;
+      }
+      await this.#noteNetwork(id, { slot: manifest.network?.slot ?? 0, egress: policy });
+    } else if (isOpen) {
+      try {
+        const { slot } = await networks.take(id, policy);
+        await this.#noteNetwork(id, { slot, egress: policy });
+        await networks.attach(id, { pid: qemu.process.pid, directory: directory.path }, deadline);
+      } catch (error) {
+        await networks.disconnect(id);
+        await this.#noteNetwork(id, undefined);
+        throw error;
+      }
+    }
+    if (!isOpen) return;
+    await setLink(true);
+    await machine.helper.request("await-link", [], deadline);
+  }
+
+  /** After a change of its policy that may be in progress: it would give it a network anew. */
+  async #endNetwork(id: string): Promise<void> {
+    await this.#policies.run(id, () => this.#parts.networks.disconnect(id));
+  }
+
+  async #noteNetwork(
+    id: string,
+    network: MessageInitShape<typeof MachineNetworkSchema> | undefined,
+  ): Promise<void> {
+    await this.#records.run(id, async () => {
+      const adopted = this.#running.get(id);
+      if (adopted === undefined) throw notRunning(id);
+      const { network: _, ...record } = adopted.manifest;
+      adopted.manifest =
+        network === undefined ? record : { ...record, network: create(MachineNetworkSchema, network) };
+      await adopted.machine.directory.writeManifest(adopted.manifest);
+    });
   }
 
   *#needs(): Generator<Needs> {
@@ -290,6 +356,7 @@ export class HeldMachines implements AsyncDisposable {
     this.#running.delete(machine.id);
     this.#remains.set(machine.id, { state: HostMachineState.DEAD, manifest });
     await machine.release();
+    await this.#endNetwork(machine.id);
     const tail = await machine.directory.consoleTail();
     const err: unknown = machine.qemu.ended.reason;
     this.#parts.log.warn({ machineId: machine.id, err }, "a machine died");
@@ -309,6 +376,7 @@ export class HeldMachines implements AsyncDisposable {
     this.#remains.set(id, { state: HostMachineState.DEAD, manifest });
     await running?.machine.release();
     await running?.machine.qemu.process.kill();
+    await this.#endNetwork(id);
     const user = running?.machine.user ?? (await this.#userOf(directory));
     if (running === undefined) await killStrays([directory.path], new Set());
     await confinement.cgroups.remove(manifest?.cgroup || id);
@@ -353,5 +421,15 @@ function describe(
     state,
     consoleTail,
     ...(startedAt === undefined ? {} : { startedAt }),
+    ...(state === HostMachineState.RUNNING && policyOf(manifest)),
   });
+}
+
+/** One that never had a network reaches nothing; one whose policy could not be applied has none. */
+function policyOf(manifest: MachineManifest | undefined): { egress?: EgressPolicy } {
+  if (manifest?.network === undefined) {
+    return { egress: create(EgressPolicySchema, { mode: EgressMode.DENY_ALL }) };
+  }
+  const { egress } = manifest.network;
+  return egress === undefined ? {} : { egress };
 }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { open, rename, writeFile } from "node:fs/promises";
 import { clone, create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import { ErrorReason } from "@nullspace/proto";
+import { EgressMode, type EgressPolicy, ErrorReason } from "@nullspace/proto";
 import {
   type MachineManifest,
   MachineManifestSchema,
@@ -21,14 +21,16 @@ import { anySignal, callOptions, type Deadline } from "../deadline.js";
 import { removeTree } from "../durable-files.js";
 import { faultPoint } from "../fault-point.js";
 import type { HostHome } from "../home.js";
+import type { MachineNetworks } from "../network/machine-networks.js";
 import { encodeTable } from "../memory/memory-map.js";
 import type { Acceleration } from "../qemu/accelerator.js";
-import { AGENT_SOCKET } from "../qemu/command-line.js";
+import { AGENT_SOCKET, NETWORK_CARD_ID } from "../qemu/command-line.js";
 import { RESTORE_URI } from "../qemu/descriptors.js";
 import type { Hypervisor } from "../qemu/hypervisor.js";
 import { identifyProcess } from "../qemu/process-identity.js";
 import { emptyOverlay } from "../qemu/qcow2-overlay.js";
 import { QemuEndedError, type RunningQemu } from "../qemu/running-qemu.js";
+import { isTemplateSnapshot } from "../snapshot-collector.js";
 import type { OpenSnapshot } from "../snapshot-store.js";
 import { connectUnix } from "../unix-socket.js";
 import { type AdoptedMachine, HostedMachine } from "./hosted-machine.js";
@@ -41,6 +43,7 @@ export interface StartAttemptParts {
   confinement: Confinement;
   hypervisor: Hypervisor;
   clockLead: ClockLead;
+  networks: MachineNetworks;
   log: Log;
 }
 
@@ -69,6 +72,7 @@ export class StartAttempt {
   #madeDirectory = false;
   #qemu: RunningQemu | undefined;
   #begun: Promise<unknown> | undefined;
+  #connecting: Promise<void> | undefined;
 
   constructor(parts: StartAttemptParts, plan: StartPlan) {
     this.#parts = parts;
@@ -162,10 +166,12 @@ export class StartAttempt {
     const { generation } = record;
     const identity = { machineId, hostname, envs, cwd, keepEnvironment, generation, growRoot };
     const { helper, agent } = machine;
+    this.#connecting = this.#connectNetwork(request, alive);
     const adopter = { helper, nonce: agent.nonce, lead: clockLead };
     const [{ receipt, channelKey }] = await Promise.all([
       adopt(adopter, identity, alive),
       this.#begun,
+      this.#connecting,
     ]);
     agent.key = channelKey;
     const manifest = {
@@ -194,6 +200,8 @@ export class StartAttempt {
       consoleTail: this.#madeDirectory ? await this.#directory.consoleTail() : "",
     });
     await restored?.machine.release();
+    await this.#connecting?.catch(() => undefined);
+    await this.#parts.networks.disconnect(id);
     if (this.#qemu !== undefined) {
       await this.#qemu.process.kill();
       await confinement.cgroups.remove(restored?.record.cgroup || id);
@@ -201,6 +209,30 @@ export class StartAttempt {
     if (this.#madeDirectory) await removeTree(this.#directory.path);
     confinement.users.release(this.#user);
     return signal?.aborted === true ? signal.reason : fault;
+  }
+
+  /** Gives the machine the network that its policy speaks of, before its first command can run. */
+  async #connectNetwork(request: StartMachineRequest, deadline: Deadline): Promise<void> {
+    const { networks } = this.#parts;
+    const { machine, record } = this.#theRestored();
+    const { qmp, process } = machine.qemu;
+    const { egress, machineId } = request;
+    if (!wantsNetwork(egress) || (request.networkOptional && networks.problem !== undefined)) {
+      // A template's card has no link; that of a machine may have had one.
+      if (!isTemplateSnapshot(this.#plan.snapshot.id)) {
+        await qmp.execute("set_link", { name: NETWORK_CARD_ID, up: false }, deadline);
+      }
+      return;
+    }
+    record.network = await networks.take(machineId, egress);
+    // For a later server, before the machine has it.
+    await this.#directory.writeManifest(record);
+    faultPoint("start-network-noted");
+    await Promise.all([
+      qmp.execute("set_link", { name: NETWORK_CARD_ID, up: true }, deadline),
+      networks.attach(machineId, { pid: process.pid, directory: this.#directory.path }, deadline),
+    ]);
+    await machine.helper.request("await-link", [], deadline);
   }
 
   #theRestored() {
@@ -274,6 +306,11 @@ export class StartAttempt {
     record.startedAt = timestampNow();
     await directory.writeManifest(record);
   }
+}
+
+/** Whether a policy lets anything pass, ever. */
+function wantsNetwork(egress: EgressPolicy | undefined): egress is EgressPolicy {
+  return egress !== undefined && egress.mode !== EgressMode.DENY_ALL;
 }
 
 /** Loads the devices' state. The guest runs from then on. */
