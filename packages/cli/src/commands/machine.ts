@@ -1,5 +1,6 @@
 import type { MachineInfo, MachineState, TimeoutAction, WarmPoolMode } from "@nullspace/sdk";
 import { openClient } from "../client.js";
+import { describePolicy, type EgressFlags, policyOf } from "../egress/policy.js";
 import type { CommonOptions } from "../options.js";
 import { withProgress } from "../progress.js";
 import {
@@ -15,7 +16,7 @@ import {
 } from "../terminal.js";
 
 /** Options of `nullspace machine create`. */
-export interface CreateFlags extends CommonOptions {
+export interface CreateFlags extends CommonOptions, EgressFlags {
   template?: string;
   snapshot?: string;
   vcpus?: number;
@@ -37,6 +38,7 @@ export interface CreateFlags extends CommonOptions {
 
 /** `nullspace machine create` */
 export async function createMachine(flags: CreateFlags): Promise<void> {
+  const egress = policyOf(flags);
   await using client = await openClient(flags);
   const started = performance.now();
   const { template, vcpus, memoryMb, diskMb, onTimeout, autoResume, warmPool, json } = flags;
@@ -53,6 +55,7 @@ export async function createMachine(flags: CreateFlags): Promise<void> {
     idleSeconds: flags.idle,
     deletePausedAfterSeconds: flags.deletePausedAfter,
     warmPool,
+    network: { egress },
     metadata,
     envs: flags.env,
     cwd,
@@ -118,6 +121,7 @@ export async function getMachine(id: string, flags: CommonOptions): Promise<void
       ["template", info.template],
       ["size", `${info.vcpus} vCPU, ${mebibytes(info.memoryMb)}, disk ${mebibytes(info.diskMb)}`],
       ["cwd", info.cwd],
+      ["egress", describePolicy(info.egress)],
       ["created", info.createdAt.toISOString()],
       ["ended", info.endedAt?.toISOString()],
       ["timeout", timeoutOf(info)],

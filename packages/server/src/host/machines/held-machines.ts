@@ -331,6 +331,7 @@ export class HeldMachines implements AsyncDisposable {
       this.#hold(adopted);
       return adopted;
     } finally {
+      this.#parts.networks.replenish();
       this.#starting.delete(id);
     }
   }

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { open, rename, writeFile } from "node:fs/promises";
 import { clone, create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import { EgressMode, type EgressPolicy, ErrorReason } from "@nullspace/proto";
+import { EgressMode, ErrorReason } from "@nullspace/proto";
 import {
   type MachineManifest,
   MachineManifestSchema,
@@ -182,6 +182,7 @@ export class StartAttempt {
     };
     await this.#directory.writeManifest(manifest);
     this.#timings.mark("adoptMs");
+    if (!this.#hasNetwork(request)) this.#unlink(machine);
     faultPoint("start-adopted");
     log.debug({ machineId, ...this.#timings.phases }, "machine started");
     return { machine, manifest };
@@ -217,22 +218,32 @@ export class StartAttempt {
     const { machine, record } = this.#theRestored();
     const { qmp, process } = machine.qemu;
     const { egress, machineId } = request;
-    if (!wantsNetwork(egress) || (request.networkOptional && networks.problem !== undefined)) {
-      // A template's card has no link; that of a machine may have had one.
-      if (!isTemplateSnapshot(this.#plan.snapshot.id)) {
-        await qmp.execute("set_link", { name: NETWORK_CARD_ID, up: false }, deadline);
-      }
-      return;
-    }
+    if (egress === undefined || !this.#hasNetwork(request)) return;
     record.network = await networks.take(machineId, egress);
     // For a later server, before the machine has it.
     await this.#directory.writeManifest(record);
     faultPoint("start-network-noted");
-    await Promise.all([
-      qmp.execute("set_link", { name: NETWORK_CARD_ID, up: true }, deadline),
-      networks.attach(machineId, { pid: process.pid, directory: this.#directory.path }, deadline),
-    ]);
+    const card = { pid: process.pid, directory: this.#directory.path };
+    await networks.attach(machineId, card, deadline);
+    // A template's card has a link already: to take it up would cost the guest more than all the rest.
+    if (isTemplateSnapshot(this.#plan.snapshot.id)) return;
+    await qmp.execute("set_link", { name: NETWORK_CARD_ID, up: true }, deadline);
     await machine.helper.request("await-link", [], deadline);
+  }
+
+  #hasNetwork({ egress, networkOptional }: StartMachineRequest): boolean {
+    if (egress === undefined || egress.mode === EgressMode.DENY_ALL) return false;
+    return !networkOptional || this.#parts.networks.problem === undefined;
+  }
+
+  /**
+   * Tells the guest that it has no network: its programs then hear so at once. Its card leads
+   * nowhere as it is, so nobody waits for that.
+   */
+  #unlink({ qemu, id }: HostedMachine): void {
+    qemu.qmp.execute("set_link", { name: NETWORK_CARD_ID, up: false }).catch((err: unknown) => {
+      this.#parts.log.debug({ machineId: id, err }, "a machine without a network has a link");
+    });
   }
 
   #theRestored() {
@@ -306,11 +317,6 @@ export class StartAttempt {
     record.startedAt = timestampNow();
     await directory.writeManifest(record);
   }
-}
-
-/** Whether a policy lets anything pass, ever. */
-function wantsNetwork(egress: EgressPolicy | undefined): egress is EgressPolicy {
-  return egress !== undefined && egress.mode !== EgressMode.DENY_ALL;
 }
 
 /** Loads the devices' state. The guest runs from then on. */

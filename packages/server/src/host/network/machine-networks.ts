@@ -126,15 +126,14 @@ export class MachineNetworks implements AsyncDisposable {
     }
   }
 
+  /** Makes networks in the place of those that were taken. */
+  replenish(): void {
+    if (this.#host !== undefined) this.#pool.fill();
+  }
+
   /** Whether a machine has a network, whatever passes in it. */
   has(machineId: string): boolean {
     return this.#connected.has(machineId);
-  }
-
-  /** Whether nothing passes because a policy could not be applied. */
-  isClosed(machineId: string): boolean {
-    const open = this.#connected.get(machineId);
-    return open !== undefined && open.slot.policy === undefined;
   }
 
   /**

@@ -101,6 +101,7 @@ table inet machine {
   }
   chain input {
     type filter hook input priority filter; policy drop;
+    iifname "tap" reject with icmp admin-prohibited
   }
   chain output {
     type filter hook output priority filter; policy drop;

@@ -44,12 +44,10 @@ export class SlotPool implements AsyncDisposable {
 
   /** A network that nobody has. @throws ScriptError, or the system's error. */
   async take(): Promise<OpenSlot> {
-    const open = this.#ready.shift() ?? (await this.#make());
-    this.fill();
-    return open;
+    return this.#ready.shift() ?? (await this.#make());
   }
 
-  /** Makes networks for those who will ask. */
+  /** Makes networks for those who will ask. Not as soon as one is taken: its machine is just starting. */
   fill(): void {
     if (this.#stopping || this.#filling !== undefined) return;
     this.#filling = this.#fill().finally(() => (this.#filling = undefined));

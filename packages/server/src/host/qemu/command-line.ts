@@ -244,7 +244,7 @@ function bootOptions(boot: Boot): Option[] {
     ["-kernel", boot.kernel],
     ["-initrd", boot.initrd],
     ["-append", `console=ttyS0 quiet panic=-1 net.ifnames=0 ${boot.kernelArguments}`.trim()],
-    // Stopped until the link of the network card is down.
+    // Stopped until somebody listens to what the guest tells.
     ["-S"],
   ];
 }
