@@ -161,10 +161,14 @@ describe("custom policies", () => {
   });
 
   test("all of the Internet but some names no private address", async () => {
-    await machine.updateEgress({ allowCidrs: ["0.0.0.0/0"], denyCidrs: [HOSTS.other] });
-    const targets = [tcp(HOSTS.web), name("web.test"), tcp(HOSTS.other), tcp(HOSTS.neighbour)];
-    const [web, resolved, ...closed] = await reach(machine, targets);
-    expect([web, resolved]).toEqual(["connected", HOSTS.web]);
+    await machine.updateEgress({
+      allowCidrs: ["0.0.0.0/0", HOSTS.metadata],
+      denyCidrs: [HOSTS.other],
+    });
+    const open = [tcp(HOSTS.web), name("web.test"), tcp(HOSTS.metadata, HTTP_PORT)];
+    const closedTargets = [tcp(HOSTS.other), tcp(HOSTS.neighbour)];
+    const [web, resolved, named, ...closed] = await reach(machine, [...open, ...closedTargets]);
+    expect([web, resolved, named]).toEqual(["connected", HOSTS.web, "connected"]);
     expect(closed.filter((result) => REACHED.includes(result))).toEqual([]);
   });
 

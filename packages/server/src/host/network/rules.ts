@@ -200,9 +200,11 @@ export function pinRules(domain: string, addresses: readonly string[], seconds: 
 /** The private ranges that a policy names. */
 export function openedBy(policy: EgressPolicy): Cidr[] {
   if (policy.mode !== EgressMode.CUSTOM) return [];
-  return ranges(policy.allowCidrs).filter((range) =>
+  // Before any is left out for lying in another: "all of the Internet" does not name what is private.
+  const named = parsed(policy.allowCidrs).filter((range) =>
     PRIVATE.some((one) => contains(one, range)),
   );
+  return withoutNested(named);
 }
 
 /** Whether a policy never lets an answer lead here: private addresses are opened by ranges only. */
@@ -226,10 +228,13 @@ function to(list: readonly Cidr[]): string {
 }
 
 function ranges(list: readonly string[]): Cidr[] {
-  const parsed = list.map((text) => {
+  return withoutNested(parsed(list));
+}
+
+function parsed(list: readonly string[]): Cidr[] {
+  return list.map((text) => {
     const range = parseCidr(text);
     if (range === undefined) throw new Error(`not a range of addresses: ${text}`);
     return range;
   });
-  return withoutNested(parsed);
 }
