@@ -26,7 +26,10 @@ let hostPort: number;
 beforeAll(async () => {
   home = await linkHome(inject("preparedHome"));
   internet = await TestInternet.open();
-  onHost = createServer((socket) => socket.on("error", () => undefined).end("the host\n")).listen({ host: "::", port: 0 });
+  onHost = createServer((socket) => socket.on("error", () => undefined).end("the host\n")).listen({
+    host: "::",
+    port: 0,
+  });
   await once(onHost, "listening");
   const address = onHost.address();
   hostPort = typeof address === "object" && address !== null ? address.port : 0;
@@ -82,16 +85,26 @@ describe("with everything allowed", () => {
       { kind: "ping", host: HOSTS.web, bytes: 4000 } as const,
     ];
     const [first, ...others] = await reach(machine, targets);
-    expect([first, ...others]).toEqual(["connected", "answered", "answered", "answered", "answered"]);
+    expect([first, ...others]).toEqual([
+      "connected",
+      "answered",
+      "answered",
+      "answered",
+      "answered",
+    ]);
     expect((await internet.seen()).filter((line) => line.startsWith("udp"))).toHaveLength(2);
   });
 
   test("the host, private networks, metadata and IPv6 are out of reach", async () => {
     const links = await machine.commands.run("ip route");
     expect(links.stdout).toContain(`default via ${GATEWAY}`);
-    const hostEnd = execFileSync("sh", ["-c", "ip -o -4 address show | grep -o '198\\.18\\.[0-9.]*' | head -n1"], {
-      encoding: "utf8",
-    }).trim();
+    const hostEnd = execFileSync(
+      "sh",
+      ["-c", "ip -o -4 address show | grep -o '198\\.18\\.[0-9.]*' | head -n1"],
+      {
+        encoding: "utf8",
+      },
+    ).trim();
     const targets: Target[] = [
       ...[GATEWAY, hostEnd, HOST.private, HOST.open, HOST.v6].flatMap((host) => [
         tcp(host, hostPort),
@@ -136,7 +149,10 @@ describe("with everything allowed", () => {
       return /198\.18\.\d+\.\d+/.exec(shown)?.[0] ?? [];
     });
     expect(ends.length).toBeGreaterThan(1);
-    const results = await reach(machine, ends.flatMap((end) => [tcp(end, 8080), ping(end)]));
+    const results = await reach(
+      machine,
+      ends.flatMap((end) => [tcp(end, 8080), ping(end)]),
+    );
     expect(results.filter((result) => REACHED.includes(result))).toEqual([]);
   });
 });
@@ -153,7 +169,12 @@ describe("custom policies", () => {
       tcp(HOSTS.metadata, HTTP_PORT),
       tcp(HOST.private, hostPort),
     ];
-    const closed = [tcp(HOSTS.other), tcp(HOST.open, hostPort), ping(HOSTS.other), name("web.test")];
+    const closed = [
+      tcp(HOSTS.other),
+      tcp(HOST.open, hostPort),
+      ping(HOSTS.other),
+      name("web.test"),
+    ];
     const results = await reach(machine, [...open, ...closed]);
     expect(results.slice(0, open.length)).toEqual(open.map(() => "connected"));
     expect(results.slice(open.length).filter((result) => REACHED.includes(result))).toEqual([]);
@@ -177,7 +198,13 @@ describe("custom policies", () => {
     await internet.seen();
     // Before it is asked for, an address is nobody's.
     expect(await reach(machine, [tcp(HOSTS.web)])).not.toEqual(["connected"]);
-    const names = ["web.test", "a.b.wild.test", "inside.test", "other.test", "secret.evil.test"].map(name);
+    const names = [
+      "web.test",
+      "a.b.wild.test",
+      "inside.test",
+      "other.test",
+      "secret.evil.test",
+    ].map(name);
     expect(await reach(machine, names)).toEqual([
       HOSTS.web,
       HOSTS.other,
@@ -186,7 +213,9 @@ describe("custom policies", () => {
       "no such name",
     ]);
     const asked = (await internet.seen()).filter((line) => line.startsWith("dns"));
-    expect(new Set(asked)).toEqual(new Set(["dns web.test", "dns a.b.wild.test", "dns inside.test"]));
+    expect(new Set(asked)).toEqual(
+      new Set(["dns web.test", "dns a.b.wild.test", "dns inside.test"]),
+    );
     const [web, other, ...closed] = await reach(machine, [
       tcp(HOSTS.web),
       tcp(HOSTS.other),
@@ -209,7 +238,9 @@ describe("custom policies", () => {
     });
     expect(await reach(machine, [tcp(HOSTS.web)])).toEqual(["connected"]);
     const limited = networksOf(home).namespaces.filter((namespace) =>
-      execFileSync("tc", ["-n", namespace, "qdisc", "show"], { encoding: "utf8" }).includes("rate 20Mbit"),
+      execFileSync("tc", ["-n", namespace, "qdisc", "show"], { encoding: "utf8" }).includes(
+        "rate 20Mbit",
+      ),
     );
     expect(limited).toHaveLength(1);
     await machine.updateEgress("allowAll");
@@ -223,7 +254,9 @@ describe("custom policies", () => {
       { allowDomains: ["http://web.test"] },
       { rateLimit: { kbitPerSecond: 1 } },
     ]) {
-      await expect(machine.updateEgress(policy)).rejects.toMatchObject({ reason: "INVALID_ARGUMENT" });
+      await expect(machine.updateEgress(policy)).rejects.toMatchObject({
+        reason: "INVALID_ARGUMENT",
+      });
     }
     expect(await machine.getInfo({ fields: ["egress"] })).toEqual({ egress: "allowAll" });
   });
@@ -338,10 +371,14 @@ test("a fork, a resumed machine and a server that starts anew keep the policy", 
 });
 
 test("nullspace doctor egress finds nothing within reach", async () => {
-  const output = execFileSync(process.execPath, [CLI, "doctor", "egress", "--json", "--machine", machine.id], {
-    encoding: "utf8",
-    env: { ...process.env, NULLSPACE_API_URL: server.url, NULLSPACE_API_KEY: server.apiKey },
-  });
+  const output = execFileSync(
+    process.execPath,
+    [CLI, "doctor", "egress", "--json", "--machine", machine.id],
+    {
+      encoding: "utf8",
+      env: { ...process.env, NULLSPACE_API_URL: server.url, NULLSPACE_API_KEY: server.apiKey },
+    },
+  );
   const report: unknown = JSON.parse(output);
   expect(report).toMatchObject({ ok: true });
   // With everything allowed there is less to try; what is tried includes this computer.

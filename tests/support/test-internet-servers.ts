@@ -53,7 +53,11 @@ resolver.on("message", (query, from) => {
   head.writeUInt16BE(0, 10);
   const answer = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
   const bytes = Buffer.from((address ?? "").split(".").map(Number));
-  resolver.send(address === undefined ? head : Buffer.concat([head, answer, bytes]), from.port, from.address);
+  resolver.send(
+    address === undefined ? head : Buffer.concat([head, answer, bytes]),
+    from.port,
+    from.address,
+  );
 });
 up.push(new Promise<void>((resolve) => resolver.bind(53, dns, resolve)));
 

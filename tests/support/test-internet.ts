@@ -77,7 +77,8 @@ export class TestInternet implements AsyncDisposable {
     const answered = once(this.#lines, "line", { signal: AbortSignal.timeout(10_000) });
     this.#servers.stdin?.write("report\n");
     for (;;) {
-      if (this.#seen.includes("end")) return this.#seen.splice(0).filter((line) => line !== "end" && line !== "ready");
+      if (this.#seen.includes("end"))
+        return this.#seen.splice(0).filter((line) => line !== "end" && line !== "ready");
       await (this.#seen.length === 0 ? answered : once(this.#lines, "line"));
     }
   }

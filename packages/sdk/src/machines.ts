@@ -102,11 +102,7 @@ export class Machines {
   }
 
   /** See {@link Machine.updateEgress}. */
-  updateEgress(
-    id: string,
-    policy: EgressPolicy,
-    options: CallOptions = {},
-  ): Promise<MachineInfo> {
+  updateEgress(id: string, policy: EgressPolicy, options: CallOptions = {}): Promise<MachineInfo> {
     return this.#calls.updateEgress(id, policy, options);
   }
 

@@ -86,5 +86,11 @@ function answerOf(answer: unknown): { reached: boolean; how: string } {
 
 function rowOf({ reached, policy, what, kind, host, port, how }: Finding): string[] {
   const target = port === undefined ? `${kind} ${host}` : `${kind} ${host} port ${port}`;
-  return [styled(reached ? "red" : "green", reached ? "REACHED" : "held"), policy, what, target, how];
+  return [
+    styled(reached ? "red" : "green", reached ? "REACHED" : "held"),
+    policy,
+    what,
+    target,
+    how,
+  ];
 }

@@ -40,7 +40,10 @@ export function addLocalCommands(program: Command): void {
 
   withCommonOptions(doctor.command("egress"))
     .description("try from inside a machine what no machine may reach, and tell what was reached")
-    .option("--machine <machine>", "this machine with its policy, in place of one that is made for it")
+    .option(
+      "--machine <machine>",
+      "this machine with its policy, in place of one that is made for it",
+    )
     .action(async (_options, command: Command) => {
       // Those that `doctor` has as well arrive there.
       const flags = command.optsWithGlobals<DoctorEgressFlags>();

@@ -56,7 +56,9 @@ export function addMachineCommands(program: Command): void {
       ]),
     )
     .addOption(
-      new Option("--egress <policy>", "what it may reach (default: allow-all)").choices(EGRESS_WORDS),
+      new Option("--egress <policy>", "what it may reach (default: allow-all)").choices(
+        EGRESS_WORDS,
+      ),
     )
     .option("--allow <range|name>", ALLOW, collect)
     .option("--deny <range>", DENY, collect)

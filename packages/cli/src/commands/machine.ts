@@ -55,12 +55,11 @@ export async function createMachine(flags: CreateFlags): Promise<void> {
     idleSeconds: flags.idle,
     deletePausedAfterSeconds: flags.deletePausedAfter,
     warmPool,
-    network: { egress },
     metadata,
     envs: flags.env,
     cwd,
     idempotencyKey,
-    network: { allowPublicTraffic: flags.publicTraffic, maskRequestHost: flags.maskHost },
+    network: { egress, allowPublicTraffic: flags.publicTraffic, maskRequestHost: flags.maskHost },
   });
   const machine = await withProgress("starting a machine", creating);
   const { receipt, trafficAccessToken } = machine;

@@ -33,7 +33,12 @@ export async function forbiddenProbes(url: string): Promise<Probe[]> {
   const metadata = ["169.254.169.254", "169.254.170.2", "fd00:ec2::254"];
   return [
     ...hosts.flatMap((host) => [
-      ...[22, 80, apiPort].map((one): Probe => ({ what: "the host", kind: "tcp", host, port: one })),
+      ...[22, 80, apiPort].map((one): Probe => ({
+        what: "the host",
+        kind: "tcp",
+        host,
+        port: one,
+      })),
       { what: "the host", kind: "ping", host } as const,
       { what: "the host, in fragments", kind: "ping", host, bytes: FRAGMENTED } as const,
     ]),

@@ -75,7 +75,8 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
       machine.idleSeconds = request.idleSeconds;
       machine.deletePausedAfterSeconds = request.deletePausedAfterSeconds;
       machine.fromWarmPool = request.warmPool === WarmPoolMode.REQUIRE;
-      machine.egress = request.network?.egress ?? create(EgressPolicySchema, { mode: EgressMode.ALLOW_ALL });
+      machine.egress =
+        request.network?.egress ?? create(EgressPolicySchema, { mode: EgressMode.ALLOW_ALL });
       this.#byKey.set(request.idempotencyKey, machine);
     }
     return { machine, receipt: RECEIPT };

@@ -29,7 +29,10 @@ test.each<MessageInitShape<typeof EgressPolicySchema>>([
   { mode: EgressMode.CUSTOM, allowDomains: ["a..b"] },
   { mode: EgressMode.CUSTOM, allowDomains: [`${"a".repeat(64)}.com`] },
   { mode: EgressMode.CUSTOM, allowDomains: Array.from({ length: 65 }, (_, i) => `a${i}.com`) },
-  { mode: EgressMode.CUSTOM, allowCidrs: Array.from({ length: 257 }, (_, i) => `1.1.${i % 256}.1`) },
+  {
+    mode: EgressMode.CUSTOM,
+    allowCidrs: Array.from({ length: 257 }, (_, i) => `1.1.${i % 256}.1`),
+  },
 ])("%j is refused", (policy) => {
   expect(() => check(policy)).toThrow(expect.objectContaining({ name: "Fault" }));
 });

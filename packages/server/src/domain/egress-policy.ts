@@ -71,7 +71,8 @@ function checkRanges(field: string, ranges: readonly string[]): string[] {
 }
 
 /** Labels as host names have them; underscores are in names of services. */
-const DOMAIN = /^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+const DOMAIN =
+  /^(\*\.)?([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 function checkDomain(domain: string): string {
   const name = domain.toLowerCase().replace(/\.$/, "");

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { EgressMode, type EgressPolicy, EgressPolicySchema, ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { DEFAULT_PROJECT } from "./project.js";
 import { never, TestWorld } from "../testing/world.js";
 
 let world: TestWorld;
@@ -13,7 +14,10 @@ afterEach(async () => {
 });
 
 const DENY = create(EgressPolicySchema, { mode: EgressMode.DENY_ALL });
-const CUSTOM = create(EgressPolicySchema, { mode: EgressMode.CUSTOM, allowCidrs: ["203.0.113.0/24"] });
+const CUSTOM = create(EgressPolicySchema, {
+  mode: EgressMode.CUSTOM,
+  allowCidrs: ["203.0.113.0/24"],
+});
 
 /** What the host holds a machine to. */
 function onHost(id: string): EgressPolicy | undefined {
@@ -36,11 +40,15 @@ test("a change is recorded and applied; forks, snapshots and what is resumed hav
   expect((await machines.updateEgress(id, CUSTOM)).egress).toEqual(CUSTOM);
   expect(onHost(id)).toEqual(CUSTOM);
 
-  const fork = { id, count: 1, idempotencyKey: "", metadata: {}, envs: {} };
-  const [outcome] = await machines.fork({ ...fork, timeoutSeconds: 0, onTimeout: undefined }, never);
+  const projectId = DEFAULT_PROJECT;
+  const fork = { projectId, id, count: 1, idempotencyKey: "", metadata: {}, envs: {} };
+  const [outcome] = await machines.fork(
+    { ...fork, timeoutSeconds: 0, onTimeout: undefined },
+    never,
+  );
   expect(outcome).toMatchObject({ machine: { egress: CUSTOM } });
 
-  const request = { machineId: id, name: "", metadata: {}, idempotencyKey: "" };
+  const request = { projectId, machineId: id, name: "", metadata: {}, idempotencyKey: "" };
   const { id: snapshotId } = await snapshots.create(request, never);
   const copy = await world.addChild({ snapshotId });
   expect(copy.egress).toEqual(CUSTOM);

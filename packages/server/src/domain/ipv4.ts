@@ -8,7 +8,8 @@ export interface Cidr {
 /** Reads an address in dotted decimals, and no other notation: "010.1" is not one. */
 export function parseAddress(text: string): number | undefined {
   const parts = text.split(".");
-  if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part))) return undefined;
+  if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part)))
+    return undefined;
   const bytes = parts.map(Number);
   if (bytes.some((byte) => byte > 255)) return undefined;
   return bytes.reduce((address, byte) => address * 256 + byte, 0);

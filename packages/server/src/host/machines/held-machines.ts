@@ -1,7 +1,13 @@
 import { readdir, stat } from "node:fs/promises";
 import type { ClientHttp2Session } from "node:http2";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { type AdoptionReceipt, EgressMode, type EgressPolicy, EgressPolicySchema, ErrorReason } from "@nullspace/proto";
+import {
+  type AdoptionReceipt,
+  EgressMode,
+  type EgressPolicy,
+  EgressPolicySchema,
+  ErrorReason,
+} from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import {
   type HostMachine,
@@ -290,7 +296,9 @@ export class HeldMachines implements AsyncDisposable {
       if (adopted === undefined) throw notRunning(id);
       const { network: _, ...record } = adopted.manifest;
       adopted.manifest =
-        network === undefined ? record : { ...record, network: create(MachineNetworkSchema, network) };
+        network === undefined
+          ? record
+          : { ...record, network: create(MachineNetworkSchema, network) };
       await adopted.machine.directory.writeManifest(adopted.manifest);
     });
   }

@@ -92,9 +92,12 @@ function numberAfter(name: string, prefix: string): number | undefined {
 }
 
 /** Out of reach, whatever a policy says: nobody, ourselves, everybody. */
-export const NEVER: readonly Cidr[] = ["0.0.0.0/8", "127.0.0.0/8", NETWORK_RANGE, "224.0.0.0/3"].map(
-  cidr,
-);
+export const NEVER: readonly Cidr[] = [
+  "0.0.0.0/8",
+  "127.0.0.0/8",
+  NETWORK_RANGE,
+  "224.0.0.0/3",
+].map(cidr);
 
 /** Out of reach unless a policy names them: private, shared and link-local networks. */
 export const PRIVATE: readonly Cidr[] = [

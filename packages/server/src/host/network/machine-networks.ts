@@ -210,7 +210,9 @@ export class MachineNetworks implements AsyncDisposable {
     const setUp = async () => {
       await runScript(nft(hostRules(this.#names, this.#opened)));
       // As every program does that gives machines or containers a network of their own.
-      await runScript("[ $(cat /proc/sys/net/ipv4/ip_forward) = 1 ] || echo 1 >/proc/sys/net/ipv4/ip_forward");
+      await runScript(
+        "[ $(cat /proc/sys/net/ipv4/ip_forward) = 1 ] || echo 1 >/proc/sys/net/ipv4/ip_forward",
+      );
     };
     this.#host ??= setUp();
     try {

@@ -20,7 +20,10 @@ export interface NetworkProblem {
 export async function findNetworkProblem(): Promise<NetworkProblem | undefined> {
   const uid = process.getuid?.();
   if (uid !== 0) {
-    return { what: `the server runs as user ${uid}, not as root`, remedy: "Run the server as root." };
+    return {
+      what: `the server runs as user ${uid}, not as root`,
+      remedy: "Run the server as root.",
+    };
   }
   for (const [program, debianPackage] of Object.entries(PROGRAMS)) {
     if ((await findProgram(program)) !== undefined) continue;
@@ -34,11 +37,14 @@ export async function findNetworkProblem(): Promise<NetworkProblem | undefined> 
     return { what: "there is no /dev/net/tun to use", remedy };
   }
   try {
-    await runScript("nft list tables >/dev/null; nsenter --net=/proc/self/ns/net true; mkdir -p /run/netns");
+    await runScript(
+      "nft list tables >/dev/null; nsenter --net=/proc/self/ns/net true; mkdir -p /run/netns",
+    );
     return undefined;
   } catch (error) {
     if (!(error instanceof ScriptError)) throw error;
-    const remedy = "Give the server CAP_NET_ADMIN and CAP_SYS_ADMIN: a container must be privileged.";
+    const remedy =
+      "Give the server CAP_NET_ADMIN and CAP_SYS_ADMIN: a container must be privileged.";
     return { what: `the kernel refuses: ${error.message}`, remedy };
   }
 }

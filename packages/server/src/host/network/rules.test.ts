@@ -33,15 +33,24 @@ describe("the rules of a policy", () => {
     expect(policyRules(custom({}), undefined)).toMatch(/^flush chain inet machine allowed\n/);
   });
 
-  test.each([EgressMode.DENY_ALL, EgressMode.UNSPECIFIED])("of mode %s let nothing pass", (mode) => {
-    expect(rulesOf(create(EgressPolicySchema, { mode }))).toEqual(["goto refuse"]);
-  });
+  test.each([EgressMode.DENY_ALL, EgressMode.UNSPECIFIED])(
+    "of mode %s let nothing pass",
+    (mode) => {
+      expect(rulesOf(create(EgressPolicySchema, { mode }))).toEqual(["goto refuse"]);
+    },
+  );
 
   test("let everything pass but what is never, or private", () => {
     const rules = rulesOf(create(EgressPolicySchema, { mode: EgressMode.ALLOW_ALL }));
     expect(rules.at(-1)).toBe("accept");
     const refused = rules.filter((rule) => rule.endsWith("goto refuse")).join();
-    for (const range of ["10.0.0.0/8", "169.254.0.0/16", "127.0.0.0/8", "198.18.0.0/15", "224.0.0.0/3"]) {
+    for (const range of [
+      "10.0.0.0/8",
+      "169.254.0.0/16",
+      "127.0.0.0/8",
+      "198.18.0.0/15",
+      "224.0.0.0/3",
+    ]) {
       expect(refused).toContain(range);
     }
   });
@@ -71,14 +80,23 @@ describe("the rules of a policy", () => {
   });
 
   test("open private ranges by private ranges only", () => {
-    const policy = custom({ allowCidrs: ["0.0.0.0/0", "8.0.0.0/5", "10.0.0.0/8", "169.254.169.254"] });
+    const policy = custom({
+      allowCidrs: ["0.0.0.0/0", "8.0.0.0/5", "10.0.0.0/8", "169.254.169.254"],
+    });
     expect(openedBy(policy)).toEqual([cidr("10.0.0.0/8"), cidr("169.254.169.254/32")]);
     expect(openedBy(create(EgressPolicySchema, { mode: EgressMode.ALLOW_ALL }))).toEqual([]);
   });
 });
 
 test("a name leads to no address that is private or nobody's", () => {
-  for (const address of ["10.0.0.1", "127.0.0.1", "169.254.169.254", "198.18.0.1", "239.1.1.1", "0.0.0.0"]) {
+  for (const address of [
+    "10.0.0.1",
+    "127.0.0.1",
+    "169.254.169.254",
+    "198.18.0.1",
+    "239.1.1.1",
+    "0.0.0.0",
+  ]) {
     expect(isNeverPinned(cidr(address))).toBe(true);
   }
   expect(isNeverPinned(cidr("203.0.113.7"))).toBe(false);
@@ -115,7 +133,10 @@ test.runIf(process.getuid?.() === 0)("nftables takes all of these rules", async 
   const { nft, runScript } = await import("./run.js");
   const names = new NetworkNames("/rules-test");
   const slot = names.of(3);
-  const first = custom({ allowDomains: ["a.com", "*.b.com"], allowCidrs: ["10.0.0.0/8", "1.2.3.4"] });
+  const first = custom({
+    allowDomains: ["a.com", "*.b.com"],
+    allowCidrs: ["10.0.0.0/8", "1.2.3.4"],
+  });
   const second = custom({ allowDomains: ["a.com"], denyCidrs: ["0.0.0.0/0"] });
   const opened = openedBy(first);
   // In a namespace of its own, gone with the shell.

@@ -72,7 +72,9 @@ export function openedRules(
 ): string {
   const set = `inet ${table} opened`;
   const change = (verb: string, ranges: readonly Cidr[]) =>
-    ranges.length === 0 ? "" : `${verb} element ${set} { ${openedElements(link, ranges).join(", ")} }\n`;
+    ranges.length === 0
+      ? ""
+      : `${verb} element ${set} { ${openedElements(link, ranges).join(", ")} }\n`;
   // Deleting needs what is there, and an attempt that failed may have left it out.
   return change("add", from) + change("delete", from) + change("add", to);
 }
@@ -130,16 +132,14 @@ table inet machine {
 }
 
 /** Rules that put a policy in the place of the former one, all at once. */
-export function policyRules(
-  policy: EgressPolicy,
-  former: EgressPolicy | undefined,
-): string {
+export function policyRules(policy: EgressPolicy, former: EgressPolicy | undefined): string {
   const domains = new Map(policy.allowDomains.map((name) => [markOf(name), pinnedSet(name)]));
   const gone = (former?.allowDomains ?? []).filter((name) => !domains.has(markOf(name)));
   return [
     "flush chain inet machine allowed",
     ...[...domains.values()].map(
-      (set) => `add set inet machine ${set} { type ipv4_addr; flags timeout; size ${PINNED_ADDRESSES}; }`,
+      (set) =>
+        `add set inet machine ${set} { type ipv4_addr; flags timeout; size ${PINNED_ADDRESSES}; }`,
     ),
     ...rulesOf(policy, domains).map((rule) => `add rule inet machine allowed ${rule}`),
     ...gone.map((name) => `delete set inet machine ${pinnedSet(name)}`),
@@ -147,11 +147,9 @@ export function policyRules(
   ].join("\n");
 }
 
-function rulesOf(
-  policy: EgressPolicy,
-  domains: ReadonlyMap<number, string>,
-): string[] {
-  if (policy.mode !== EgressMode.ALLOW_ALL && policy.mode !== EgressMode.CUSTOM) return ["goto refuse"];
+function rulesOf(policy: EgressPolicy, domains: ReadonlyMap<number, string>): string[] {
+  if (policy.mode !== EgressMode.ALLOW_ALL && policy.mode !== EgressMode.CUSTOM)
+    return ["goto refuse"];
   const fixed = [
     // Questions for names, which alone are sent on from the gateway to the host.
     `ct original ip daddr ${GUEST.gateway} ct status dnat accept`,

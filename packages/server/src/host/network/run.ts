@@ -32,7 +32,9 @@ export async function runScript(script: string, namespace?: string): Promise<str
   child.stdin.end(script);
   const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
   if (child.exitCode === 0) return output;
-  throw new ScriptError(errors.trim() || `${command} ended with ${child.exitCode ?? child.signalCode}`);
+  throw new ScriptError(
+    errors.trim() || `${command} ended with ${child.exitCode ?? child.signalCode}`,
+  );
 }
 
 /** A command of the shell with a text as its standard input. */

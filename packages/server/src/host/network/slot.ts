@@ -79,7 +79,8 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
     const kbit = policy.rateLimit?.kbitPerSecond;
     const limited = kbit !== undefined || this.#former?.rateLimit !== undefined;
     await runScript(
-      (limited ? withInput("tc -batch -", shaping(kbit)) : "") + nft(policyRules(policy, this.#former)),
+      (limited ? withInput("tc -batch -", shaping(kbit)) : "") +
+        nft(policyRules(policy, this.#former)),
       this.names.namespace,
     );
     this.policy = policy;

@@ -67,7 +67,9 @@ export class TapAttacher implements Disposable {
     );
     child.stdin.on("error", () => undefined);
     child.on("error", (error) => this.#end(child, error));
-    child.on("close", () => this.#end(child, new Error("the program that connects taps has ended")));
+    child.on("close", () =>
+      this.#end(child, new Error("the program that connects taps has ended")),
+    );
     return child;
   }
 

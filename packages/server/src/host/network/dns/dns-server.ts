@@ -51,7 +51,9 @@ export class DnsServer implements AsyncDisposable {
   private constructor(options: DnsServerOptions) {
     this.#options = options;
     this.#datagrams.on("message", (message, from) => void this.#serveDatagram(message, from));
-    this.#datagrams.on("error", (err) => this.#options.log.warn({ err }, "the DNS server of a machine"));
+    this.#datagrams.on("error", (err) =>
+      this.#options.log.warn({ err }, "the DNS server of a machine"),
+    );
     this.#server.maxConnections = MAX_CONNECTIONS;
     this.#server.on("connection", (connection) => void this.#serveConnection(connection));
   }
@@ -93,7 +95,8 @@ export class DnsServer implements AsyncDisposable {
       // One after the other: a client that does not read its answers gets no further ones.
       for await (const message of messagesOf(connection, MAX_QUERY_BYTES)) {
         const reply = await this.#answer(message, false);
-        if (reply !== undefined && !connection.write(framed(reply))) await once(connection, "drain");
+        if (reply !== undefined && !connection.write(framed(reply)))
+          await once(connection, "drain");
       }
     } catch {
       // The guest broke it off.
@@ -112,7 +115,10 @@ export class DnsServer implements AsyncDisposable {
       return await this.#resolve(query, inDatagram);
     } catch (err) {
       if (!this.#stopping.signal.aborted) {
-        this.#options.log.warn({ err, address: this.#options.address }, "a name could not be resolved");
+        this.#options.log.warn(
+          { err, address: this.#options.address },
+          "a name could not be resolved",
+        );
       }
       return encodeReply(query, "serverFailure");
     } finally {

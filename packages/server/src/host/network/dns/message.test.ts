@@ -42,7 +42,13 @@ describe("a question", () => {
     ["no question", encode({ type: "query", id: 7, questions: [] }), "formatError"],
     [
       "two questions",
-      encode({ type: "query", questions: [{ name: "a.com", type: "A" }, { name: "b.com", type: "A" }] }),
+      encode({
+        type: "query",
+        questions: [
+          { name: "a.com", type: "A" },
+          { name: "b.com", type: "A" },
+        ],
+      }),
       "formatError",
     ],
     ["a name with other characters", question("a b.com"), "noSuchName"],
@@ -53,7 +59,10 @@ describe("a question", () => {
   });
 
   test("whose name points to itself ends", () => {
-    const loop = Buffer.concat([question("a.com").subarray(0, 12), Buffer.from([0xc0, 12, 0, 1, 0, 1])]);
+    const loop = Buffer.concat([
+      question("a.com").subarray(0, 12),
+      Buffer.from([0xc0, 12, 0, 1, 0, 1]),
+    ]);
     expect(parseQuery(loop)).toMatchObject({ refusal: "formatError" });
   });
 

@@ -99,7 +99,22 @@ export function encodeQuery({ name, type, edns }: Query, id: number): Buffer {
 }
 
 /** Types that are asked for on behalf of a guest. */
-const TYPES = ["A", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT", "CAA", "NAPTR", "DS", "DNSKEY", "TLSA", "SSHFP"] as const;
+const TYPES = [
+  "A",
+  "CNAME",
+  "MX",
+  "NS",
+  "PTR",
+  "SOA",
+  "SRV",
+  "TXT",
+  "CAA",
+  "NAPTR",
+  "DS",
+  "DNSKEY",
+  "TLSA",
+  "SSHFP",
+] as const;
 type ForwardedType = (typeof TYPES)[number];
 
 /** Whether there is any use in asking for a type: no machine reaches addresses of IPv6. */
@@ -115,7 +130,8 @@ function knownType(type: string): ForwardedType {
 
 /** An error, or with no refusal an answer that holds nothing. */
 export function encodeReply({ id, name, type }: ReplyTo, refusal?: Refusal): Buffer {
-  const flags = RECURSION_DESIRED | RECURSION_AVAILABLE | (refusal === undefined ? 0 : RCODE[refusal]);
+  const flags =
+    RECURSION_DESIRED | RECURSION_AVAILABLE | (refusal === undefined ? 0 : RCODE[refusal]);
   const question = name === undefined || type === undefined ? undefined : questionOf(name, type);
   const reply = encode({ type: "response", id, flags });
   if (question === undefined) return reply;
@@ -184,7 +200,7 @@ export function parseAnswer(message: Buffer, id: number, query: Query): Address[
 function addressesOf(name: string, answers: readonly Answer[]): Address[] {
   const names = new Set([name]);
   // Aliases may stand in any order; each round finds at least one, or it was the last.
-  for (let size = 0; size < names.size; ) {
+  for (let size = 0; size < names.size;) {
     size = names.size;
     for (const record of answers) {
       if (record.type === "CNAME" && names.has(plain(record.name))) names.add(plain(record.data));

@@ -20,8 +20,12 @@ test("entries are about their names, and stars about all below", () => {
 test("names are answered where every address is open, and nowhere without a policy", () => {
   expect(verdictOf(custom({ allowCidrs: ["0.0.0.0/0"] }), "a.com").kind).toBe("answer");
   expect(verdictOf(custom({ allowCidrs: ["203.0.113.0/24"] }), "a.com").kind).toBe("refuse");
-  expect(verdictOf(create(EgressPolicySchema, { mode: EgressMode.ALLOW_ALL }), "a.com").kind).toBe("answer");
-  expect(verdictOf(create(EgressPolicySchema, { mode: EgressMode.DENY_ALL }), "a.com").kind).toBe("refuse");
+  expect(verdictOf(create(EgressPolicySchema, { mode: EgressMode.ALLOW_ALL }), "a.com").kind).toBe(
+    "answer",
+  );
+  expect(verdictOf(create(EgressPolicySchema, { mode: EgressMode.DENY_ALL }), "a.com").kind).toBe(
+    "refuse",
+  );
   expect(verdictOf(undefined, "a.com").kind).toBe("refuse");
 });
 

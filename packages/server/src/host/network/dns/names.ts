@@ -1,7 +1,9 @@
 import { EgressMode, type EgressPolicy } from "@nullspace/proto";
 
 /** What a policy says of a name: nothing may be known of it, or all, or its addresses are let through for an entry's sake. */
-export type Verdict = { readonly kind: "refuse" | "answer" } | { readonly kind: "pin"; readonly domain: string };
+export type Verdict =
+  | { readonly kind: "refuse" | "answer" }
+  | { readonly kind: "pin"; readonly domain: string };
 
 /** Holds a name against a policy. */
 export function verdictOf(policy: EgressPolicy | undefined, name: string): Verdict {
