@@ -282,7 +282,7 @@ for line in sys.stdin:
 
 class Held {
   readonly #command: CommandHandle;
-  readonly #lines: AsyncIterator<string>;
+  readonly #lines: AsyncIterator<string, undefined>;
 
   constructor(command: CommandHandle) {
     this.#command = command;
@@ -295,14 +295,15 @@ class Held {
       background: true,
     });
     const held = new Held(command);
-    expect(await held.next()).toBe("held");
+    const first = await held.next();
+    if (first !== "held") throw new Error(`instead of connecting: ${first}`);
     return held;
   }
 
   async next(): Promise<string> {
-    const { value, done } = await this.#lines.next();
-    if (done === true) throw new Error("the program has ended");
-    return value;
+    const line = await this.#lines.next();
+    if (line.done === true) throw new Error("the program has ended");
+    return line.value;
   }
 
   async again(): Promise<string> {
@@ -390,7 +391,9 @@ test("kill -9 of the server leaves nothing behind once another has looked", asyn
   const before = networksOf(home);
   await server.stop("SIGKILL");
   server = await startServer({ home, env: { NULLSPACE_FAULT_POINT: "start-network-noted" } });
-  await expect(server.client.machines.create({ requestTimeoutMs: 20_000 })).rejects.toThrow();
+  await expect(server.client.machines.create({ requestTimeoutMs: 20_000 })).rejects.toMatchObject({
+    retryable: true,
+  });
   server = await startServer({ home, args: ["--dns", HOSTS.dns] });
   await until("only networks that are used or wait are left", () => {
     const now = networksOf(home);

@@ -74,7 +74,9 @@ function isCommand([name, ...rest]: string[]): boolean {
   const command = findCommand(createProgram(), name);
   if (command === undefined) return false;
   const leaf = findCommand(command, rest[0]);
-  if (command.commands.length > 0 && leaf === undefined) return false;
+  // A mere group has no options of its own; what does something itself takes no other words.
+  const isItself = command.options.length > 0 && (rest[0]?.startsWith("-") ?? true);
+  if (command.commands.length > 0 && leaf === undefined && !isItself) return false;
   // The options of `server` are another program's.
   if (name === "server") return true;
   const end = rest.includes("--") ? rest.indexOf("--") : rest.length;

@@ -140,7 +140,7 @@ test.runIf(process.getuid?.() === 0)("nftables takes all of these rules", async 
   const second = custom({ allowDomains: ["a.com"], denyCidrs: ["0.0.0.0/0"] });
   const opened = openedBy(first);
   // In a namespace of its own, gone with the shell.
-  await runScript(
+  const taken = runScript(
     [
       "unshare --net sh -se <<'OUTER'",
       nft(hostRules(names, new Map([[slot.link, opened]]))),
@@ -156,4 +156,5 @@ test.runIf(process.getuid?.() === 0)("nftables takes all of these rules", async 
       "OUTER",
     ].join("\n"),
   );
+  await expect(taken).resolves.toBe("");
 });
