@@ -1,7 +1,7 @@
 import type { ClientHttp2Session } from "node:http2";
-import { createClient, type Transport } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
+import { createClient } from "@connectrpc/connect";
 import { ProcessService } from "@nullspace/proto/agent";
+import { agentTransport } from "@nullspace/server/internal";
 
 /** Runs a program and gives its exit code. */
 export type Run = (command: string, args: string[]) => Promise<number | undefined>;
@@ -16,19 +16,4 @@ export function programsOf(session: ClientHttp2Session): Run {
     }
     return exitCode;
   };
-}
-
-/** Calls on a session that is open. */
-function agentTransport(session: ClientHttp2Session): Transport {
-  return createConnectTransport({
-    httpVersion: "2",
-    baseUrl: "http://agent",
-    acceptCompression: [],
-    sessionManager: {
-      authority: "http://agent",
-      request: (method, path, headers, options) =>
-        Promise.resolve(session.request({ ...headers, ":method": method, ":path": path }, options)),
-      notifyResponseByteRead: () => undefined,
-    },
-  });
 }

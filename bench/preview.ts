@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { request } from "node:http";
 import { createInterface } from "node:readline";
 import type { Duplex } from "node:stream";
@@ -123,7 +124,6 @@ async function measureRequests(bench: Bench, server: BenchServer, machine: Machi
 
 /** Requests a second of a client in the guest, which shares the guest's processors with the service. */
 async function guestCeiling(machine: Machine, count: number): Promise<number> {
-  const { readFile } = await import("node:fs/promises");
   await machine.files.write(
     "http-load.ts",
     await readFile(new URL("http-load.ts", import.meta.url)),

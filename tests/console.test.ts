@@ -1,37 +1,21 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { type Browser, startBrowser } from "./support/browser.js";
 import { linkHome, removeHome } from "./support/prepared-home.js";
 import { startServer, type TestServer } from "./support/server.js";
 
 let server: TestServer;
-let profile: string;
-let browser: BrowserContext;
+let browser: Browser;
 let page: Page;
 
 beforeAll(async () => {
   server = await startServer({ home: await linkHome(inject("preparedHome")) });
-  profile = await mkdtemp(join(tmpdir(), "nullspace-browser-"));
-  browser = await chromium.launchPersistentContext(profile, {
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-    ],
-  });
-  page = await browser.newPage();
+  browser = await startBrowser();
+  page = await browser.context.newPage();
 });
 
 afterAll(async () => {
-  await browser.close();
-  await rm(profile, { recursive: true, force: true });
+  await browser[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();
   await removeHome(server.home);
 });

@@ -10,6 +10,7 @@ import { type Browser, startBrowser } from "./support/browser.js";
 import { copyPackage } from "./support/packages-copy.js";
 import { expectNothingLeft } from "./support/leaks.js";
 import { startNginx } from "./support/nginx.js";
+import { peakOf, resetPeak } from "./support/peak-memory.js";
 import { linkHome, removeHome } from "./support/prepared-home.js";
 import {
   answerTo,
@@ -119,14 +120,15 @@ test("the server holds little of a large body", async () => {
   const { url } = await machine.createSignedPreviewUrl(3000);
   const path = new URL(url);
   path.pathname = "/large";
-  const before = await peakMemory(server.pid, true);
+  await resetPeak(server.pid);
+  const before = await peakOf(server.pid);
   const answer = await answerTo(beginRequest(server.url, path.href).end());
   let received = 0;
   answer.on("data", (data: Buffer) => (received += data.length));
   await once(answer, "end");
   expect(received).toBe(LARGE_MIB * MIB);
   // However large the body, its garbage collector lets some 60 MiB pile up.
-  expect((await peakMemory(server.pid)) - before).toBeLessThan(96 * MIB);
+  expect((await peakOf(server.pid)) - before).toBeLessThan(96 * MIB);
 });
 
 test("a chat works in a browser, until its grant is revoked", async () => {
@@ -244,10 +246,3 @@ test("a paused machine wakes for whoever is let in, and goes on under the same h
   expect([asleep.status, asleep.headers["retry-after"]]).toEqual([503, "5"]);
   expect(asleep.body).toContain("MACHINE_PAUSED");
 });
-
-/** The most memory that a process has had, in bytes; since now, when it is reset. */
-async function peakMemory(pid: number, reset = false): Promise<number> {
-  if (reset) await writeFile(`/proc/${pid}/clear_refs`, "5");
-  const status = await readFile(`/proc/${pid}/status`, "utf8");
-  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
-}

@@ -30,23 +30,36 @@ export class PeakMemory {
   /** Forgets the peaks so far. */
   async reset(): Promise<void> {
     await asRoot(this.#machine, `echo 5 > /proc/${this.#agentPid}/clear_refs`);
-    for (const pid of [process.pid, this.#server.pid]) {
-      await writeFile(`/proc/${pid}/clear_refs`, "5");
-    }
+    for (const pid of [process.pid, this.#server.pid]) await resetPeak(pid);
   }
 
   /** The largest memory since the last {@link reset}. */
   async peaks(): Promise<Memory> {
     const agent = await asRoot(this.#machine, `cat /proc/${this.#agentPid}/status`);
-    const [client, server] = await Promise.all(
-      [process.pid, this.#server.pid].map((pid) => readFile(`/proc/${pid}/status`, "utf8")),
-    );
-    return { client: peakIn(client), server: peakIn(server), agent: peakIn(agent) };
+    return {
+      client: toMib(await peakOf(process.pid)),
+      server: toMib(await peakOf(this.#server.pid)),
+      agent: toMib(peakIn(agent)),
+    };
   }
 }
 
-function peakIn(status = ""): number {
-  return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1]) / 1024);
+/** Forgets the most memory that a process of this computer has had so far. */
+export async function resetPeak(pid: number): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, "5");
+}
+
+/** The most memory that a process of this computer has had, in bytes. */
+export async function peakOf(pid: number): Promise<number> {
+  return peakIn(await readFile(`/proc/${pid}/status`, "utf8"));
+}
+
+function peakIn(status: string): number {
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+}
+
+function toMib(bytes: number): number {
+  return Math.round(bytes / (1 << 20));
 }
 
 async function asRoot(machine: Machine, command: string): Promise<string> {

@@ -388,6 +388,11 @@ static int set_time(const char *seconds, const char *nanoseconds) {
   return dry_run ? 0 : clock_settime(CLOCK_REALTIME, &t);
 }
 
+static int hex_digit(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  return digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
 // Credits the host's bytes and makes the kernel's generator start anew from them at once.
 static int reseed(const char *hex) {
   struct {
@@ -400,12 +405,12 @@ static int reseed(const char *hex) {
     return -1;
   }
   for (size_t i = 0; i < size; i++) {
-    unsigned value;
-    if (sscanf(hex + 2 * i, "%2x", &value) != 1) {
+    int high = hex_digit(hex[2 * i]), low = hex_digit(hex[2 * i + 1]);
+    if (high < 0 || low < 0) {
       errno = EINVAL;
       return -1;
     }
-    ((unsigned char *)pool.info.buf)[i] = value;
+    ((unsigned char *)pool.info.buf)[i] = high << 4 | low;
   }
   pool.info.entropy_count = size * 8;
   pool.info.buf_size = size;
@@ -463,6 +468,14 @@ static int write_file(const char *path, mode_t mode, const char *text, int repla
   if (result == 0 && (now.st_mode & 07777) != mode) result = fchmod(fd, mode);
   if (close(fd) != 0) result = -1;
   return result == 0 && replace ? rename(temporary, path) : result;
+}
+
+static int write_line(const char *path, const char *text) {
+  char *line;
+  if (asprintf(&line, "%s\n", text) < 0) return -1;
+  int result = write_file(path, 0600, line, 0);
+  free(line);
+  return result;
 }
 
 // The hosts file with the machine's own name in Debian's line for it.
@@ -534,26 +547,27 @@ static const char *below(const char *root, const char *path) {
 
 #define HOST_KEY "ssh_host_ed25519_key"
 
-// The one host key of the machine; those of another kind are of the machine before, and go.
+// The one host key of the machine; those of another kind are of the machine before, and go. By
+// their names, those that ssh-keygen -A gives: to read the folder takes a restored guest far longer.
 static int write_host_key(const char *folder, const char *private_key, const char *public_key) {
-  DIR *keys = opendir(folder);
+  static const char *const others[] = {"rsa", "dsa", "ecdsa"}, *const parts[] = {"", ".pub"};
+  char path[4096];
   // A root file system without OpenSSH.
-  if (!keys) return errno == ENOENT ? 0 : -1;
-  int result = 0;
-  for (struct dirent *entry; (entry = readdir(keys));) {
-    const char *name = entry->d_name;
-    if (strcmp(name, HOST_KEY) == 0 || strcmp(name, HOST_KEY ".pub") == 0) continue;
-    if (strncmp(name, "ssh_host_", 9) == 0 && strstr(name, "_key")) result |= unlinkat(dirfd(keys), name, 0);
+  if (access(folder, F_OK) != 0) return errno == ENOENT ? 0 : -1;
+  for (int i = 0; i < 6; i++) {
+    snprintf(path, sizeof path, "%s/ssh_host_%s_key%s", folder, others[i / 2], parts[i % 2]);
+    if (unlink(path) != 0 && errno != ENOENT) return -1;
   }
-  closedir(keys);
   // Written over only if nobody but root can have it open, or read it meanwhile.
-  const char *path = below(folder, "/" HOST_KEY);
+  snprintf(path, sizeof path, "%s/" HOST_KEY, folder);
   struct stat now;
-  if (result == 0 && lstat(path, &now) == 0 &&
+  int result = 0;
+  if (lstat(path, &now) == 0 &&
       (!S_ISREG(now.st_mode) || now.st_uid != geteuid() || now.st_nlink != 1 || (now.st_mode & 07777) != 0600))
     result = unlink(path);
   if (result == 0) result = write_file(path, 0600, private_key, 0);
-  return result == 0 ? write_file(below(folder, "/" HOST_KEY ".pub"), 0644, public_key, 0) : result;
+  snprintf(path, sizeof path, "%s/" HOST_KEY ".pub", folder);
+  return result == 0 ? write_file(path, 0644, public_key, 0) : result;
 }
 
 struct adoption {
@@ -580,8 +594,9 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
   if (write_host_key(below(root, "/etc/ssh"), a.host_key, a.public_host_key) != 0) return "host-key";
   snprintf(name, sizeof name, "%s\n", a.boot_id);
   if (write_file(below(folder, "/boot_id"), 0644, name, 0) != 0) return "boot-id";
-  if (write_file(below(folder, "/machine.json"), 0600, a.state, 1) != 0) return "state";
-  if (write_file(below(folder, "/channel.key"), 0600, a.channel_key, 1) != 0) return "state";
+  // Their readers take the first line alone, so one write makes them whole.
+  if (write_line(below(folder, "/machine.json"), a.state) != 0) return "state";
+  if (write_line(below(folder, "/channel.key"), a.channel_key) != 0) return "state";
   // Not replaced: programs of the guest watch this file to learn that they were restored.
   if (write_file(below(folder, "/generation"), 0644, generation, 0) != 0) return "generation";
   if (a.grow[0] && grow_file_system(a.grow, "/") != 0) return "grow";

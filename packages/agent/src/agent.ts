@@ -33,6 +33,9 @@ import type { Guest } from "./system/adopt.js";
 import { systemService } from "./system/system-service.js";
 import { warmUp } from "./system/warm-up.js";
 
+/** When what can wait is done, in milliseconds after an adoption: the machine's first command wants the processor. */
+const AFTER_FIRST_COMMAND_MS = 1000;
+
 export interface AgentOptions {
   /** The byte stream to the host. */
   port: Port;
@@ -107,7 +110,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const takeOver = async ({ nonce, epoch, channelKey, kept }: Adopted) => {
     await state.apply(helper, kept, channelKey, epoch);
     channel.setKeyWithin(nonce, channelKey);
-    endpoint.markAdopted(adoptionMark(nonce));
+    setTimeout(() => endpoint.markAdopted(adoptionMark(nonce)), AFTER_FIRST_COMMAND_MS);
   };
   helper.onAdopted((adopted) => void takeOver(adopted).catch(onDefect));
   await Promise.race([channel.run(signal), helper.lost]);

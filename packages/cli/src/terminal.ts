@@ -48,6 +48,11 @@ export function duration(milliseconds: number): string {
   return `${Math.floor(hours / 24)}d ${hours % 24}h`;
 }
 
+/** A time that has been as people read it: "3m 20s ago". */
+export function ago(date: Date): string {
+  return `${duration(Date.now() - date.getTime())} ago`;
+}
+
 /** MiB as people read it. */
 export function mebibytes(value: number): string {
   return value >= 1024 && value % 1024 === 0 ? `${value / 1024} GiB` : `${value} MiB`;

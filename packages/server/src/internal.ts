@@ -4,6 +4,7 @@
  *
  * @module
  */
+export { agentTransport } from "./channel/agent-transport.js";
 export type { NewMachine } from "./domain/machine-store.js";
 export { newMachineId } from "./domain/random.js";
 export { TRANSITIONS } from "./domain/transitions.js";

@@ -156,7 +156,8 @@ function keep({ machineId, hostname, envs, cwd, generation }: MachineState): Kep
 
 function readIfThere(path: string): string | undefined {
   try {
-    return readFileSync(path, "utf8");
+    // The helper writes a line in place: what follows it is of a longer one before.
+    return readFileSync(path, "utf8").split("\n", 1)[0];
   } catch (error) {
     if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
     throw error;

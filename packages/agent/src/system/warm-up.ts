@@ -62,6 +62,7 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
     const path = join(folder, "warm-up");
     for (let round = 0; round < ROUNDS; round++) {
       await system.ping({});
+      await processes.list({});
       const events = processes.start({ command: "echo", args: ["warm"], exec: true, user });
       for await (const event of events) void event;
       await files.write({ path, data: PART });

@@ -1,7 +1,7 @@
 import type { Scope } from "@nullspace/sdk";
 import { openClient } from "../client.js";
 import type { CommonOptions } from "../options.js";
-import { duration, hint, print, printJson, styled, table } from "../terminal.js";
+import { ago, hint, print, printJson, styled, table } from "../terminal.js";
 
 /** Options of `nullspace key create`. */
 export interface CreateKeyFlags extends CommonOptions {
@@ -70,8 +70,4 @@ export async function rotateSigning(flags: RotateSigningFlags): Promise<void> {
       : `verifies until ${verifiesUntil.toISOString()}`,
   ]);
   print(table(["SIGNING KEY", "CREATED", "STATE"], rows));
-}
-
-function ago(date: Date): string {
-  return `${duration(Date.now() - date.getTime())} ago`;
 }

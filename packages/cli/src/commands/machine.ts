@@ -3,6 +3,7 @@ import { openClient } from "../client.js";
 import { describePolicy, type EgressFlags, policyOf } from "../egress/policy.js";
 import type { CommonOptions } from "../options.js";
 import { withProgress } from "../progress.js";
+import { printDone, toSeveral } from "../several.js";
 import {
   duration,
   fields,
@@ -137,14 +138,8 @@ export async function getMachine(id: string, flags: CommonOptions): Promise<void
 /** `nullspace machine kill` */
 export async function killMachines(ids: string[], flags: CommonOptions): Promise<void> {
   await using client = await openClient(flags);
-  const killing = Promise.allSettled(ids.map((id) => client.machines.kill(id)));
-  const outcomes = await withProgress("killing", killing);
-  const killed = ids.filter((_id, index) => outcomes[index]?.status === "fulfilled");
-  const failure = outcomes.find((outcome) => outcome.status === "rejected");
-  // One that failed does not keep the others from being killed, nor from being told.
-  if (!flags.json) for (const id of killed) print(`${id}\n`);
-  if (failure !== undefined) throw failure.reason;
-  if (flags.json) printJson({ killed });
+  const killing = toSeveral(ids, (id) => client.machines.kill(id));
+  printDone("killed", await withProgress("killing", killing), flags.json);
 }
 
 /** Options of `nullspace machine timeout`. */

@@ -3,7 +3,8 @@ import { openClient } from "../client.js";
 import { ExitCode } from "../exit-code.js";
 import type { CommonOptions } from "../options.js";
 import { withProgress } from "../progress.js";
-import { bytes, duration, fields, hint, print, printJson, table } from "../terminal.js";
+import { printDone, toSeveral } from "../several.js";
+import { ago, bytes, duration, fields, hint, print, printJson, table } from "../terminal.js";
 
 /** Options of `nullspace preview url`. */
 export interface UrlFlags extends CommonOptions {
@@ -62,12 +63,8 @@ export async function listPreviews(id: string, flags: ListPreviewsFlags): Promis
 /** `nullspace preview revoke` */
 export async function revokePreviews(ids: string[], flags: CommonOptions): Promise<void> {
   await using client = await openClient(flags);
-  const outcomes = await Promise.allSettled(ids.map((id) => client.machines.revokePreviewUrl(id)));
-  const revoked = ids.filter((_id, index) => outcomes[index]?.status === "fulfilled");
-  const failure = outcomes.find((outcome) => outcome.status === "rejected");
-  if (!flags.json) for (const id of revoked) print(`${id}\n`);
-  if (failure !== undefined) throw failure.reason;
-  if (flags.json) printJson({ revoked });
+  const revoked = await toSeveral(ids, (id) => client.machines.revokePreviewUrl(id));
+  printDone("revoked", revoked, flags.json);
 }
 
 /** Options of `nullspace preview wait`. */
@@ -127,7 +124,7 @@ function rowOf(grant: PreviewGrant): string[] {
     String(grant.useCount),
     bytes(grant.bytesIn),
     bytes(grant.bytesOut),
-    grant.lastUsedAt ? `${duration(Date.now() - grant.lastUsedAt.getTime())} ago` : "never",
+    grant.lastUsedAt ? ago(grant.lastUsedAt) : "never",
     grant.lastError ?? "",
   ];
 }

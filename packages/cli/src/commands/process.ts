@@ -2,6 +2,7 @@ import type { Machine, ProcessInfo, Signal } from "@nullspace/sdk";
 import { openClient } from "../client.js";
 import type { CommonOptions } from "../options.js";
 import { BROKEN_PIPE, PassThrough } from "../pass-through.js";
+import { toSeveral } from "../several.js";
 import { bytes as size, duration, hint, print, printJson, styled, table } from "../terminal.js";
 
 /** `nullspace process list` */
@@ -109,13 +110,10 @@ export interface KillFlags extends CommonOptions {
 export async function killProcesses(id: string, pids: number[], flags: KillFlags): Promise<void> {
   await using client = await openClient(flags);
   const machine = await client.machines.connect(id);
-  const outcomes = await Promise.allSettled(
-    pids.map((pid) => machine.commands.kill(pid, flags.signal)),
-  );
-  const signalled = pids.filter((_pid, index) => outcomes[index]?.status === "fulfilled");
-  const failure = outcomes.find((outcome) => outcome.status === "rejected");
+  const { signal, json } = flags;
+  const { done, failure } = await toSeveral(pids, (pid) => machine.commands.kill(pid, signal));
   if (failure !== undefined) throw failure.reason;
-  if (flags.json) printJson({ signalled, signal: flags.signal });
+  if (json) printJson({ signalled: done, signal });
 }
 
 async function writtenSoFar(machine: Machine, pid: number): Promise<number> {

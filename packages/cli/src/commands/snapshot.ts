@@ -1,6 +1,7 @@
 import type { SnapshotInfo, SnapshotKind } from "@nullspace/sdk";
 import { openClient } from "../client.js";
 import type { CommonOptions } from "../options.js";
+import { printDone, toSeveral } from "../several.js";
 import { bytes, duration, fields, hint, mebibytes, print, printJson, table } from "../terminal.js";
 
 /** Options of `nullspace snapshot list`. */
@@ -53,12 +54,8 @@ export async function getSnapshot(id: string, flags: CommonOptions): Promise<voi
 /** `nullspace snapshot delete` */
 export async function deleteSnapshots(ids: string[], flags: CommonOptions): Promise<void> {
   await using client = await openClient(flags);
-  const outcomes = await Promise.allSettled(ids.map((id) => client.snapshots.delete(id)));
-  const deleted = ids.filter((_id, index) => outcomes[index]?.status === "fulfilled");
-  const failure = outcomes.find((outcome) => outcome.status === "rejected");
-  if (!flags.json) for (const id of deleted) print(`${id}\n`);
-  if (failure !== undefined) throw failure.reason;
-  if (flags.json) printJson({ deleted });
+  const deleted = await toSeveral(ids, (id) => client.snapshots.delete(id));
+  printDone("deleted", deleted, flags.json);
 }
 
 function rowOf(info: SnapshotInfo): string[] {

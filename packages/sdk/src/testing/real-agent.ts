@@ -31,8 +31,8 @@ export class RealAgent implements AsyncDisposable {
   readonly commands: Commands;
   /** Names of the methods that were called. */
   readonly calls: string[] = [];
-  /** Called for every call; false cuts the client's connection instead. */
-  admit: (method: string) => boolean = () => true;
+  /** Called for every call; false cuts the client's connection instead, perhaps after a while. */
+  admit: (method: string) => boolean | Promise<boolean> = () => true;
   /** Told of bytes that go to the client. */
   onAnswer: (method: string, bytes: number) => void = () => undefined;
   /** Where the server listens. */
@@ -113,7 +113,14 @@ export class RealAgent implements AsyncDisposable {
     const method = path.slice(path.lastIndexOf("/") + 1);
     this.calls.push(method);
     stream.on("error", () => undefined);
-    if (!this.admit(method)) return this.cut();
+    const proceed = (isAdmitted: boolean) =>
+      isAdmitted ? this.#forward(stream, headers, method) : this.cut();
+    const admitted = this.admit(method);
+    if (typeof admitted === "boolean") proceed(admitted);
+    else void admitted.then(proceed);
+  }
+
+  #forward(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: string): void {
     const { session } = stream;
     const call = this.#upstream.request({ ...headers, ":authority": "agent" });
     call.on("error", () => stream.destroy());

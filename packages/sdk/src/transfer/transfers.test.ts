@@ -63,14 +63,20 @@ async function makeTree(folder: string): Promise<void> {
   await utimes(join(folder, "a/b"), 2_000_000, 2_000_000);
 }
 
+/** Bytes of a part. */
+const MIB = 1 << 20;
+
 /** Options of an upload whose connection is lost for good once so much has arrived. */
 function interruptAt(bytes: number) {
-  let arrived = 0;
-  agent.admit = (method) => method !== "UploadPart" || arrived < bytes;
+  let begun = 0;
+  const arrived = Promise.withResolvers<void>();
+  // Parts go side by side: those beyond wait until the ones before them are told to have arrived.
+  agent.admit = (method) =>
+    method !== "UploadPart" || begun++ * MIB < bytes || arrived.promise.then(() => false);
   return {
     requestTimeoutMs: 700,
     onProgress: (progress: { bytes: number }) => {
-      arrived = progress.bytes;
+      if (progress.bytes >= bytes) arrived.resolve();
     },
   };
 }

@@ -1,6 +1,5 @@
-import { ErrorReason } from "@nullspace/proto";
 import type { Captures } from "./captures.js";
-import { reasonOf } from "./failure.js";
+import { isDiskFull } from "./failure.js";
 import { killedMeanwhile, machineElsewhere, machineNotFound } from "./faults.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import type { Lifecycle } from "./lifecycle.js";
@@ -122,7 +121,7 @@ export class Ending implements AsyncDisposable {
     try {
       killing = await begin();
     } catch (error) {
-      if (reasonOf(error) !== ErrorReason.DISK_FULL) throw error;
+      if (!isDiskFull(error)) throw error;
       // What the machine holds has to make the room for its record. Should that fail, or this
       // server end, the reconciler finds it gone.
       await this.#cancel(found);

@@ -28,6 +28,11 @@ export function reasonOf(error: unknown): ErrorReason | undefined {
   return info?.reason === ErrorReason.INTERNAL ? undefined : info?.reason;
 }
 
+/** Whether something failed because there is no space left. */
+export function isDiskFull(error: unknown): boolean {
+  return reasonOf(error) === ErrorReason.DISK_FULL;
+}
+
 /** What the caller of a failed capture is told: what is known of it, else that the machine goes on. */
 export function captureFailure(machineId: string, error: unknown): unknown {
   if (isInconclusive(error) || reasonOf(error) !== undefined) return error;

@@ -3,6 +3,7 @@ import { ErrorReason, Scope } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { TOKEN_FAMILIES } from "@nullspace/proto/tokens";
 import { type Caller, hasScope, projectOf, requireScope } from "./caller.js";
+import { isDiskFull } from "./failure.js";
 import { projectNotFound } from "./faults.js";
 import type { ApiKey, KeyStore, ProjectKey } from "./key-store.js";
 import { invalid, LIMITS, pageSize } from "./limits.js";
@@ -136,7 +137,7 @@ export class Keys {
       await this.#store.touch(key.id, new Date(minute));
     } catch (error) {
       // With a full disk the key must still open the calls that make room.
-      if (!(error instanceof Fault) || error.reason !== ErrorReason.DISK_FULL) throw error;
+      if (!isDiskFull(error)) throw error;
     }
   }
 }

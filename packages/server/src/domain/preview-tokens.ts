@@ -1,7 +1,8 @@
-import { createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, type KeyObject } from "node:crypto";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { type SignedFamilyName, TOKEN_FAMILIES } from "@nullspace/proto/tokens";
+import { isSameSecret } from "./constant-time.js";
 import type { PreviewPass, PreviewTransport } from "./preview-grant.js";
 import type { PreviewPlace } from "./preview-address.js";
 import type { SigningKeys } from "./signing-keys.js";
@@ -89,7 +90,7 @@ export class PreviewTokens {
 
   /** Whether this is the traffic token of a machine. */
   isTraffic(token: string, machineId: string): boolean {
-    return equal(token, this.signTraffic(machineId));
+    return isSameSecret(token, this.signTraffic(machineId));
   }
 }
 
@@ -113,9 +114,4 @@ export function expired(at: Date): Fault {
 /** Whole seconds: what a token can say. */
 export function secondsOf(date: Date): number {
   return Math.floor(date.getTime() / 1000);
-}
-
-function equal(given: string, expected: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
-  return a.length === b.length && timingSafeEqual(a, b);
 }

@@ -5,9 +5,9 @@ import {
   hkdfSync,
   type KeyObject,
   randomBytes,
-  timingSafeEqual,
 } from "node:crypto";
 import { LONGEST_TOKEN_SECONDS, type SignedFamilyName } from "@nullspace/proto/tokens";
+import { isSameSecret } from "./constant-time.js";
 import { randomAlphanumeric } from "./random.js";
 
 const SECRET_BYTES = 32;
@@ -101,13 +101,13 @@ export class SigningKeys {
   verify(family: SignedFamilyName, text: string, signature: string): boolean {
     const [, id, mac = ""] = SIGNATURE.exec(signature) ?? [];
     const key = this.#find(id);
-    return key !== undefined && isSame(mac, macOf(this.#keyOf(key, family), text));
+    return key !== undefined && isSameSecret(mac, macOf(this.#keyOf(key, family), text));
   }
 
   /** Whether a key signed a text itself, as before there were families. */
   verifyUnderived(id: string, text: string, mac: string): boolean {
     const key = this.#find(id);
-    return key !== undefined && isSame(mac, macOf(key.secret, text));
+    return key !== undefined && isSameSecret(mac, macOf(key.secret, text));
   }
 
   #find(id: string | undefined): SigningKey | undefined {
@@ -138,10 +138,4 @@ export function verifiesUntil({ retiredAt }: SigningKey): Date | undefined {
 
 function macOf(key: KeyObject | BinaryLike, text: string): string {
   return createHmac("sha256", key).update(text).digest("base64url");
-}
-
-/** As texts: of two texts that decode to the same bytes only one was made by us. */
-function isSame(given: string, expected: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(expected)];
-  return a.length === b.length && timingSafeEqual(a, b);
 }

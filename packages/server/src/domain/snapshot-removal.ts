@@ -1,5 +1,4 @@
-import { ErrorReason } from "@nullspace/proto";
-import { reasonOf } from "./failure.js";
+import { isDiskFull } from "./failure.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import { SharedTasks } from "./shared-tasks.js";
 import type { SnapshotStore } from "./snapshot.js";
@@ -35,7 +34,7 @@ export class SnapshotRemoval implements AsyncDisposable {
         try {
           await store.beginDelete(id);
         } catch (error) {
-          if (reasonOf(error) !== ErrorReason.DISK_FULL) throw error;
+          if (!isDiskFull(error)) throw error;
           // Its bytes have to make the room for that. Whoever starts from it meanwhile finds nothing.
         }
         await this.drop(id, stop);

@@ -3,6 +3,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node
 import type { DescMethod } from "@bufbuild/protobuf";
 import { ErrorReason, MACHINE_ID_HEADER, REQUEST_ID_HEADER } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import { type ConnectAgent, connectInTime, unreachable } from "./connect-agent.js";
 import {
   beginResponse,
   type Departure,
@@ -14,9 +15,6 @@ import {
 } from "./exchange.js";
 import { headersForClient, headersForGuest } from "./forwarded-headers.js";
 import { Refusals } from "./refusal.js";
-
-/** How long to wait for a connection to a machine's agent, in milliseconds. */
-const CONNECT_TIMEOUT_MS = 30_000;
 
 /** A call to a machine's agent. */
 export interface AgentCall {
@@ -41,8 +39,7 @@ export interface AgentProxyOptions {
   readonly admit: (call: AgentCall) => Promise<AdmittedCall>;
   /** Notes that a machine is in use until what it gives is disposed. */
   readonly use: (machineId: string) => Disposable;
-  /** The live HTTP/2 session to a machine's agent. */
-  readonly connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>;
+  readonly connectAgent: ConnectAgent;
   /**
    * Aborted with a Fault when the server begins to stop. From then on no call is
    * cancelled in the guest: the agent sees the whole session go, and processes go on.
@@ -112,13 +109,8 @@ export class AgentProxy {
   ): Promise<AdmittedCall & { readonly session: ClientHttp2Session }> {
     this.#options.stopping.throwIfAborted();
     const admitted = await this.#options.admit(call);
-    const deadline = AbortSignal.timeout(CONNECT_TIMEOUT_MS);
-    try {
-      const signal = AbortSignal.any([gone, deadline]);
-      return { ...admitted, session: await this.#options.connectAgent(call.machineId, signal) };
-    } catch (error) {
-      throw deadline.aborted ? unreachable("the machine's agent does not answer", error) : error;
-    }
+    const { connectAgent } = this.#options;
+    return { ...admitted, session: await connectInTime(connectAgent, call.machineId, gone) };
   }
 
   async #answerFailure(
@@ -226,12 +218,4 @@ function requireMachineId(headers: IncomingHttpHeaders): string {
 /** What the agent is told of a caller that went away: processes outlive a lost connection, not a cancellation. */
 function resetCode(departure: Departure): number {
   return departure === "cancelled" ? constants.NGHTTP2_CANCEL : constants.NGHTTP2_CONNECT_ERROR;
-}
-
-function unreachable(message: string, cause: unknown, details: Record<string, string> = {}): Fault {
-  return new Fault(ErrorReason.AGENT_UNREACHABLE, message, {
-    remedy: "Try again in a moment; a machine that has died is shown as failed.",
-    details,
-    cause,
-  });
 }

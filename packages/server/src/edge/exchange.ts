@@ -40,6 +40,13 @@ export function isCutOff(request: EdgeRequest): boolean {
   return request instanceof Http2ServerRequest ? request.stream.closed : !request.complete;
 }
 
+/** Has a response end its connection, where what is left of the request's body is not worth receiving. */
+export function leaveBody(request: EdgeRequest, response: EdgeResponse): void {
+  if (!request.complete && request.httpVersionMajor === 1) {
+    response.setHeader("connection", "close");
+  }
+}
+
 /** Sends status and headers. */
 export function beginResponse(
   response: EdgeResponse,

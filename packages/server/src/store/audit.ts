@@ -1,10 +1,9 @@
 import type { Insertable, Selectable } from "kysely";
 import type { AuditEntry, AuditQuery, AuditStore } from "../domain/audit.js";
 import type { Page } from "../domain/machine-store.js";
-import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
 import { toDate } from "./machine-row.js";
-import { toPage } from "./pages.js";
+import { newestFirst, toPage } from "./pages.js";
 import type { AuditTable } from "./schema.js";
 
 /** The audit trail in a SQL database. */
@@ -20,22 +19,13 @@ export class SqlAuditStore implements AuditStore {
   }
 
   async list({ projectId, keyId, objectId, limit, cursor }: AuditQuery): Promise<Page<AuditEntry>> {
-    const after = decodeCursor(cursor);
     let select = this.#database
       .selectFrom("audit")
       .selectAll()
       .where("project_id", "=", projectId)
-      .orderBy("created_at", "desc")
-      .orderBy("id", "desc")
-      .limit(limit + 1);
+      .$call(newestFirst(limit, cursor));
     if (keyId !== "") select = select.where("key_id", "=", keyId);
     if (objectId !== "") select = select.where("object_id", "=", objectId);
-    if (after !== undefined) {
-      const { createdAt, id } = after;
-      select = select.where((eb) =>
-        eb(eb.refTuple("created_at", "id"), "<", eb.tuple(createdAt, id)),
-      );
-    }
     return toPage((await select.execute()).map(fromRow), limit);
   }
 

@@ -48,9 +48,7 @@ export function dialectFor(location: string, onIdleError: (error: Error) => void
 
 async function migrate(database: Database): Promise<void> {
   const provider = { getMigrations: async () => ({ ...MIGRATIONS }) };
-  // A database of before may have a later one: none builds on another but the first two.
-  const migrator = new Migrator({ db: database, provider, allowUnorderedMigrations: true });
-  const { error, results } = await migrator.migrateToLatest();
+  const { error, results } = await new Migrator({ db: database, provider }).migrateToLatest();
   if (error === undefined) return;
   const failed = results?.find(({ status }) => status === "Error")?.migrationName;
   throw new Error(`the database could not be brought up to date${failed ? ` (${failed})` : ""}`, {

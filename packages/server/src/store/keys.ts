@@ -2,10 +2,9 @@ import { parseScope, type Scope, scopeName } from "@nullspace/proto";
 import { type Selectable, sql } from "kysely";
 import type { ApiKey, KeyStore, ProjectKey } from "../domain/key-store.js";
 import type { Page } from "../domain/machine-store.js";
-import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
 import { toDate, toOptionalDate } from "./machine-row.js";
-import { toPage } from "./pages.js";
+import { newestFirst, toPage } from "./pages.js";
 import { toLimits } from "./project-limits.js";
 import type { ApiKeysTable } from "./schema.js";
 
@@ -51,20 +50,11 @@ export class SqlKeyStore implements KeyStore {
   }
 
   async list(projectId: string, limit: number, cursor: string): Promise<Page<ApiKey>> {
-    const after = decodeCursor(cursor);
-    let select = this.#database
+    const select = this.#database
       .selectFrom("api_keys")
       .selectAll()
       .where("project_id", "=", projectId)
-      .orderBy("created_at", "desc")
-      .orderBy("id", "desc")
-      .limit(limit + 1);
-    if (after !== undefined) {
-      const { createdAt, id } = after;
-      select = select.where((eb) =>
-        eb(eb.refTuple("created_at", "id"), "<", eb.tuple(createdAt, id)),
-      );
-    }
+      .$call(newestFirst(limit, cursor));
     return toPage((await select.execute()).map(fromRow), limit);
   }
 

@@ -12,7 +12,6 @@ import type {
 } from "../domain/machine-store.js";
 import type { Admission } from "../domain/project.js";
 import type { Transition } from "../domain/transitions.js";
-import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
 import { appendEvent, stateEvent } from "./events.js";
 import {
@@ -25,7 +24,7 @@ import {
   toOptionalDate,
   toState,
 } from "./machine-row.js";
-import { toPage } from "./pages.js";
+import { newestFirst, toPage } from "./pages.js";
 import { admit } from "./project-usage.js";
 import type { Schema } from "./schema.js";
 import { stepSnapshot } from "./snapshots.js";
@@ -196,15 +195,12 @@ export class SqlMachineStore implements MachineStore {
   }
 
   async list(query: MachineQuery): Promise<Page<Machine>> {
-    const after = decodeCursor(query.cursor);
     let select = this.#database
       .selectFrom("machines")
       .selectAll()
       .where("project_id", "=", query.projectId)
       .where("state", "in", query.states)
-      .orderBy("created_at", "desc")
-      .orderBy("id", "desc")
-      .limit(query.limit + 1);
+      .$call(newestFirst(query.limit, query.cursor));
     if (query.templateName !== undefined) {
       select = select.where("template_name", "=", query.templateName);
     }
@@ -213,12 +209,6 @@ export class SqlMachineStore implements MachineStore {
     }
     for (const [name, value] of Object.entries(query.metadata)) {
       select = select.where((eb) => hasLabel(eb, name, value));
-    }
-    if (after !== undefined) {
-      const { createdAt, id } = after;
-      select = select.where((eb) =>
-        eb(eb.refTuple("created_at", "id"), "<", eb.tuple(createdAt, id)),
-      );
     }
     return toPage((await select.execute()).map(fromRow), query.limit);
   }

@@ -191,18 +191,6 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await createIndex(db, "preview_grants", ["expires_at"]);
     },
   },
-  "0004-egress": {
-    async up(db: Kysely<unknown>) {
-      // What there was before had no network.
-      const usual = JSON.stringify({ mode: "EGRESS_MODE_DENY_ALL" });
-      for (const table of ["machines", "snapshots"]) {
-        await db.schema
-          .alterTable(table)
-          .addColumn("egress", "text", (column) => column.notNull().defaultTo(usual))
-          .execute();
-      }
-    },
-  },
   "0006-projects": {
     async up(db: Kysely<unknown>) {
       await db.schema
@@ -251,6 +239,18 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .execute();
       await createIndex(db, "audit", ["project_id", "created_at", "id"]);
       await createIndex(db, "audit", ["created_at"]);
+    },
+  },
+  "0007-egress": {
+    async up(db: Kysely<unknown>) {
+      // What there was before had no network.
+      const usual = JSON.stringify({ mode: "EGRESS_MODE_DENY_ALL" });
+      for (const table of ["machines", "snapshots"]) {
+        await db.schema
+          .alterTable(table)
+          .addColumn("egress", "text", (column) => column.notNull().defaultTo(usual))
+          .execute();
+      }
     },
   },
 };

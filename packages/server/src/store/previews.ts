@@ -9,10 +9,9 @@ import type {
   PreviewTransport,
   PreviewUse,
 } from "../domain/preview-grant.js";
-import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
 import { toDate, toOptionalDate } from "./machine-row.js";
-import { toPage } from "./pages.js";
+import { newestFirst, toPage } from "./pages.js";
 import type { PreviewGrantsTable } from "./schema.js";
 
 /** Preview grants' records in a SQL database. */
@@ -53,21 +52,12 @@ export class SqlPreviewStore implements PreviewStore {
   }
 
   async list({ machineId, port, limit, cursor }: PreviewQuery): Promise<Page<PreviewGrant>> {
-    const after = decodeCursor(cursor);
     let select = this.#database
       .selectFrom("preview_grants")
       .selectAll()
       .where("machine_id", "=", machineId)
-      .orderBy("created_at", "desc")
-      .orderBy("id", "desc")
-      .limit(limit + 1);
+      .$call(newestFirst(limit, cursor));
     if (port !== 0) select = select.where("port", "=", port);
-    if (after !== undefined) {
-      const { createdAt, id } = after;
-      select = select.where((eb) =>
-        eb(eb.refTuple("created_at", "id"), "<", eb.tuple(createdAt, id)),
-      );
-    }
     return toPage((await select.execute()).map(fromRow), limit);
   }
 

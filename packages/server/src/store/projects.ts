@@ -1,10 +1,9 @@
 import type { Selectable } from "kysely";
 import type { Page } from "../domain/machine-store.js";
 import type { Project, ProjectLimits, ProjectStore, ProjectUsage } from "../domain/project.js";
-import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
 import { toDate } from "./machine-row.js";
-import { toPage } from "./pages.js";
+import { newestFirst, toPage } from "./pages.js";
 import { toLimits } from "./project-limits.js";
 import { usageOf } from "./project-usage.js";
 import type { ProjectsTable } from "./schema.js";
@@ -37,19 +36,10 @@ export class SqlProjectStore implements ProjectStore {
   }
 
   async list(limit: number, cursor: string): Promise<Page<Project>> {
-    const after = decodeCursor(cursor);
-    let select = this.#database
+    const select = this.#database
       .selectFrom("projects")
       .selectAll()
-      .orderBy("created_at", "desc")
-      .orderBy("id", "desc")
-      .limit(limit + 1);
-    if (after !== undefined) {
-      const { createdAt, id } = after;
-      select = select.where((eb) =>
-        eb(eb.refTuple("created_at", "id"), "<", eb.tuple(createdAt, id)),
-      );
-    }
+      .$call(newestFirst(limit, cursor));
     return toPage((await select.execute()).map(fromRow), limit);
   }
 

@@ -11,11 +11,10 @@ import type {
   SnapshotState,
   SnapshotStore,
 } from "../domain/snapshot.js";
-import { decodeCursor } from "./cursor.js";
 import type { Database } from "./database.js";
 import { appendEvent } from "./events.js";
 import { fromEgress, ownedKey, toDate, toEgress, toLabels } from "./machine-row.js";
-import { toPage } from "./pages.js";
+import { newestFirst, toPage } from "./pages.js";
 import { admit } from "./project-usage.js";
 import type { Schema, SnapshotsTable } from "./schema.js";
 import { NO_RESERVE, type Reserve } from "./space-reserve.js";
@@ -98,25 +97,16 @@ export class SqlSnapshotStore implements SnapshotStore {
   }
 
   async list(query: SnapshotQuery): Promise<Page<Snapshot>> {
-    const after = decodeCursor(query.cursor);
     let select = this.#database
       .selectFrom("snapshots")
       .selectAll()
       .where("project_id", "=", query.projectId)
       .where("state", "=", "ready")
-      .orderBy("created_at", "desc")
-      .orderBy("id", "desc")
-      .limit(query.limit + 1);
+      .$call(newestFirst(query.limit, query.cursor));
     if (query.machineId !== "") select = select.where("machine_id", "=", query.machineId);
     if (query.kind !== undefined) select = select.where("kind", "=", query.kind);
     for (const [name, value] of Object.entries(query.metadata)) {
       select = select.where((eb) => hasLabel(eb, name, value));
-    }
-    if (after !== undefined) {
-      const { createdAt, id } = after;
-      select = select.where((eb) =>
-        eb(eb.refTuple("created_at", "id"), "<", eb.tuple(createdAt, id)),
-      );
     }
     return toPage((await select.execute()).map(fromRow), query.limit);
   }

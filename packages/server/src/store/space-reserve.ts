@@ -1,8 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { open, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
-import { ErrorReason } from "@nullspace/proto";
-import { Fault } from "@nullspace/proto/fault";
+import { isDiskFull } from "../domain/failure.js";
 
 /** Enough to record hundreds of kills. */
 const RESERVE_BYTES = 4 << 20;
@@ -45,7 +44,7 @@ export class SpaceReserve implements Reserve {
     try {
       return await transaction();
     } catch (error) {
-      if (!(error instanceof Fault) || error.reason !== ErrorReason.DISK_FULL) throw error;
+      if (!isDiskFull(error)) throw error;
     }
     await this.#release();
     return await transaction();

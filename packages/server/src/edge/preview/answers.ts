@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
 import { mapError } from "@nullspace/proto/fault";
-import { type EdgeRequest, type EdgeResponse, resetResponse } from "../exchange.js";
+import { type EdgeRequest, type EdgeResponse, leaveBody, resetResponse } from "../exchange.js";
 
 const RETRY_AFTER_SECONDS = "5";
 
@@ -44,9 +44,7 @@ export function answerFailure(
 ): void {
   if (response.headersSent) return resetResponse(response);
   const { status, headers, body } = refusal(request, mapError(failure, onDefect));
-  // What is left of the request's body is not worth receiving.
-  if (!request.complete && request.httpVersionMajor === 1)
-    response.setHeader("connection", "close");
+  leaveBody(request, response);
   response.statusCode = status;
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.end(request.method === "HEAD" ? "" : body);

@@ -1,8 +1,8 @@
-import type { ClientHttp2Session } from "node:http2";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { EDGE_TOKEN_PARAMETER, ErrorReason, TRAFFIC_ACCESS_TOKEN_HEADER } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import { type ConnectAgent, connectInTime } from "../connect-agent.js";
 import { type EdgeRequest, type EdgeResponse, onDeparture } from "../exchange.js";
 import { beginTunnel } from "../tunnel/port-tunnel.js";
 import { answerFailure, reasonName, refuseUpgrade } from "./answers.js";
@@ -66,8 +66,7 @@ export interface PreviewEdgeOptions {
     move(grantId: string, bytesIn: number, bytesOut: number): void;
     fail(grantId: string, reason: string): void;
   };
-  /** The live HTTP/2 session to a machine's agent. */
-  readonly connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>;
+  readonly connectAgent: ConnectAgent;
   /** Aborted with a Fault when the server begins to stop. */
   readonly stopping: AbortSignal;
   /** Told of errors that nobody foresaw. */
@@ -82,9 +81,9 @@ export class PreviewEdge {
 
   constructor(options: PreviewEdgeOptions) {
     this.#options = options;
-    this.#agent = new TunnelAgent(async (machineId, port, signal) =>
+    this.#agent = new TunnelAgent(async (machineId, port) =>
       // Not opened first: that would be another way there and back before each first request.
-      beginTunnel(await options.connectAgent(machineId, signal), { port }),
+      beginTunnel(await connectInTime(options.connectAgent, machineId), { port }),
     );
     options.onRevoked((grantId) => this.#connections.cut(grantId, revoked()));
   }

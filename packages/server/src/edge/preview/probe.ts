@@ -1,10 +1,10 @@
 import { type ClientRequest, type ClientRequestArgs, request as requestHttp } from "node:http";
-import type { ClientHttp2Session } from "node:http2";
 import { createClient } from "@connectrpc/connect";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { PortService } from "@nullspace/proto/agent";
-import { agentTransport } from "../agent-transport.js";
+import { agentTransport } from "../../channel/agent-transport.js";
+import type { ConnectAgent } from "../connect-agent.js";
 import { openTunnel } from "../tunnel/port-tunnel.js";
 import { serviceFailure } from "./relay-request.js";
 
@@ -23,11 +23,9 @@ export interface Look {
 
 /** Looks at services in machines, as previews reach them. */
 export class Probe {
-  readonly #connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>;
+  readonly #connectAgent: ConnectAgent;
 
-  constructor(
-    connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>,
-  ) {
+  constructor(connectAgent: ConnectAgent) {
     this.#connectAgent = connectAgent;
   }
 

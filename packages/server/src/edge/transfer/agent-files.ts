@@ -1,7 +1,7 @@
 import type { ClientHttp2Session } from "node:http2";
 import { type Client, createClient } from "@connectrpc/connect";
 import { FileService } from "@nullspace/proto/agent";
-import { agentTransport } from "../agent-transport.js";
+import { agentTransport } from "../../channel/agent-transport.js";
 
 /** The files of one machine. */
 export type AgentFiles = Client<typeof FileService>;

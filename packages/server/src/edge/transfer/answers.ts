@@ -1,7 +1,7 @@
 import { type ConnectError, Code } from "@connectrpc/connect";
 import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
 import { mapError } from "@nullspace/proto/fault";
-import { type EdgeRequest, type EdgeResponse, resetResponse } from "../exchange.js";
+import { type EdgeRequest, type EdgeResponse, leaveBody, resetResponse } from "../exchange.js";
 
 /** Status of HTTP by the code of a failure, for programs that know nothing else. */
 const STATUS: Partial<Record<Code, number>> = {
@@ -36,10 +36,7 @@ export function answerFailure(
 ): void {
   if (response.headersSent) return resetResponse(response);
   const error = mapError(failure, onDefect);
-  // What is left of an upload is not worth receiving.
-  if (!request.complete && request.httpVersionMajor === 1) {
-    response.setHeader("connection", "close");
-  }
+  leaveBody(request, response);
   if (error.code === Code.Unavailable) response.setHeader("retry-after", "5");
   answerJson(response, STATUS[error.code] ?? 500, { error: describe(error) });
 }

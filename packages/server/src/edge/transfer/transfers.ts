@@ -1,16 +1,13 @@
 import { createHash } from "node:crypto";
-import type { ClientHttp2Session } from "node:http2";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import { type ConnectAgent, connectInTime } from "../connect-agent.js";
 import { type EdgeRequest, type EdgeResponse, onDeparture, resetResponse } from "../exchange.js";
 import { agentFiles } from "./agent-files.js";
 import { answerFailure } from "./answers.js";
 import { download } from "./download.js";
 import { StallTimer } from "./stall-timer.js";
 import { isBrokenOff, upload } from "./upload.js";
-
-/** How long to wait for a connection to a machine's agent, in milliseconds. */
-const CONNECT_TIMEOUT_MS = 30_000;
 
 /** A transfer that has not moved for so long is given up, in milliseconds. */
 const STALL_MS = 300_000;
@@ -38,8 +35,7 @@ export interface TransfersOptions {
   readonly admit: (url: string) => Promise<Grant>;
   /** Notes that a machine is in use until what it gives is disposed. */
   readonly use: (machineId: string) => Disposable;
-  /** The live HTTP/2 session to a machine's agent. */
-  readonly connectAgent: (machineId: string, signal: AbortSignal) => Promise<ClientHttp2Session>;
+  readonly connectAgent: ConnectAgent;
   /** Aborted with a Fault when the server begins to stop. */
   readonly stopping: AbortSignal;
   /** Told of errors that nobody foresaw. */
@@ -78,7 +74,7 @@ export class Transfers {
   }
 
   async #carry(request: EdgeRequest, response: EdgeResponse, gone: AbortSignal): Promise<void> {
-    const { admit, use, stopping } = this.#options;
+    const { admit, use, connectAgent, stopping } = this.#options;
     stopping.throwIfAborted();
     const url = request.url ?? "";
     const grant = await admit(url);
@@ -96,26 +92,13 @@ export class Transfers {
       request.destroy();
       resetResponse(response);
     });
-    const files = agentFiles(await this.#connect(grant.machineId, gone));
+    const files = agentFiles(await connectInTime(connectAgent, grant.machineId, gone));
     if (grant.direction === "download") {
       return await download(files, grant.path, { request, response, signal: gone, stall });
     }
     // What has arrived of an upload is kept even when its client goes.
     const key = createHash("sha256").update(url).digest("hex");
     return await upload(files, { ...grant, key }, { request, response, signal: stopping, stall });
-  }
-
-  async #connect(machineId: string, gone: AbortSignal): Promise<ClientHttp2Session> {
-    const deadline = AbortSignal.timeout(CONNECT_TIMEOUT_MS);
-    try {
-      return await this.#options.connectAgent(machineId, AbortSignal.any([gone, deadline]));
-    } catch (error) {
-      if (!deadline.aborted) throw error;
-      throw new Fault(ErrorReason.AGENT_UNREACHABLE, "the machine's agent does not answer", {
-        remedy: "Try again in a moment; a machine that has died is shown as failed.",
-        cause: error,
-      });
-    }
   }
 }
 

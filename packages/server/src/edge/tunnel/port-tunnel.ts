@@ -7,6 +7,7 @@ import { endStreamFromJson } from "@connectrpc/connect/protocol-connect";
 import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
 import { DialRequestSchema, DialResponseSchema, PortService } from "@nullspace/proto/agent";
 import { Fault } from "@nullspace/proto/fault";
+import { unreachable } from "../connect-agent.js";
 import { END_OF_CALL, envelope, EnvelopeReader } from "./envelopes.js";
 
 const PATH = `/${PortService.typeName}/${PortService.method.dial.name}`;
@@ -238,10 +239,7 @@ function toFault(error: ConnectError): Fault {
 }
 
 function broken(cause?: unknown): Fault {
-  return new Fault(ErrorReason.AGENT_UNREACHABLE, "the connection to the machine's agent broke", {
-    remedy: "Try again in a moment; a machine that has died is shown as failed.",
-    cause,
-  });
+  return unreachable("the connection to the machine's agent broke", cause);
 }
 
 function nonsense(what: string, cause?: unknown): Fault {

@@ -148,10 +148,6 @@ function setPath(fd: number): string {
 /** A disk that a capture has sealed stays open in the machine that wrote it. Who may write what is our business. */
 const UNLOCKED = "off";
 
-function layerNode(layer: number): string {
-  return `layer-${layer}`;
-}
-
 /** Whether a node is a disk that one of the machine's may lie over, but for the image's. */
 export function isLayer(node: string): boolean {
   return /^(?:disk|layer|flat)-\d+$/.test(node);
@@ -162,7 +158,7 @@ function disks(layers: { memory: number; disks: number }): Option[] {
   const options = readOnlyDisk(ROOTFS_NODE, DESCRIPTORS.rootfs, { driver: "raw" });
   let below = ROOTFS_NODE;
   for (let layer = 0; layer < layers.disks; layer++) {
-    const name = layerNode(layer);
+    const name = `layer-${layer}`;
     const fd = FIRST_LAYER + layers.memory + layer;
     options.push(...readOnlyDisk(name, fd, { driver: "qcow2", backing: below }));
     below = name;
@@ -203,18 +199,21 @@ function fileNode(name: string): string {
 
 /** A disk that many were flattened to, over the image's. */
 export function flatDisk(name: string, filename: string) {
-  const file = { driver: "file", filename, "read-only": true, locking: UNLOCKED };
-  return { "node-name": name, driver: "qcow2", backing: ROOTFS_NODE, file, "read-only": true };
+  return readOnlyNode(name, filename, { driver: "qcow2", backing: ROOTFS_NODE });
 }
 
-function readOnlyDisk(
-  name: string,
-  fd: number,
-  format: { driver: "raw" | "qcow2"; backing?: string },
-): Option[] {
-  const file = { driver: "file", filename: setPath(fd), "read-only": true, locking: UNLOCKED };
-  const node = { "node-name": name, ...format, file, "read-only": true };
-  return [descriptorSet(fd), blockNode(node)];
+interface DiskFormat {
+  driver: "raw" | "qcow2";
+  backing?: string;
+}
+
+function readOnlyDisk(name: string, fd: number, format: DiskFormat): Option[] {
+  return [descriptorSet(fd), blockNode(readOnlyNode(name, setPath(fd), format))];
+}
+
+function readOnlyNode(name: string, filename: string, format: DiskFormat) {
+  const file = { driver: "file", filename, "read-only": true, locking: UNLOCKED };
+  return { "node-name": name, ...format, file, "read-only": true };
 }
 
 function blockNode(node: object): Option {
