@@ -76,12 +76,11 @@ export type {
   CreateOptions,
   GetInfoOptions,
   ListOptions,
-  NetworkOptions,
   RunOnceOptions,
   SetTimeoutOptions,
 } from "./machine-options.js";
 export type { Machines } from "./machines.js";
-export type { CustomEgress, EgressPolicy, EgressRateLimit } from "./network.js";
+export type { CustomEgress, EgressPolicy, EgressRateLimit, NetworkOptions } from "./network.js";
 export { Nullspace } from "./nullspace.js";
 export type { Page, PagePromise } from "./page.js";
 export type {

@@ -27,7 +27,7 @@ import {
   type SetTimeoutOptions,
 } from "./machine-options.js";
 import { CAPTURE_TIMEOUT_MS, fromSnapshotMessage, type SnapshotInfo } from "./snapshots.js";
-import { type EgressPolicy, toEgressMessage } from "./network.js";
+import { type EgressPolicy, toEgressMessage, toNetworkMessage } from "./network.js";
 import { Page, type PagePromise, pagePromise } from "./page.js";
 
 /** A template may have to be captured first for a size that was never asked for. */
@@ -49,7 +49,6 @@ export class MachineCalls {
   }
 
   async create(options: CreateOptions): Promise<CreatedMachine> {
-    const egress = options.network?.egress;
     const request = {
       template: options.template ?? "",
       vcpus: options.vcpus ?? 0,
@@ -66,11 +65,7 @@ export class MachineCalls {
       idleSeconds: options.idleSeconds ?? 0,
       deletePausedAfterSeconds: options.deletePausedAfterSeconds ?? 0,
       warmPool: toWarmPoolMessage(options.warmPool),
-      previews: {
-        allowPublicTraffic: options.network?.allowPublicTraffic ?? true,
-        maskRequestHost: options.network?.maskRequestHost ?? "",
-      },
-      ...(egress !== undefined && { network: { egress: toEgressMessage(egress) } }),
+      network: toNetworkMessage(options.network),
     };
     const { machine, receipt, trafficAccessToken } = await this.#connection.unary(
       options,

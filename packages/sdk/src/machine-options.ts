@@ -1,21 +1,8 @@
 import type { AdoptionReceipt as ReceiptMessage } from "@nullspace/proto";
 import type { CallOptions } from "./call.js";
 import type { BaseCommandOptions } from "./commands/options.js";
-import type { EgressPolicy } from "./network.js";
+import type { NetworkOptions } from "./network.js";
 import type { MachineField, MachineState, TimeoutAction, WarmPoolMode } from "./machine-info.js";
-
-/** What a machine may reach, and how its previews behave. */
-export interface NetworkOptions {
-  /** What it may reach: `"allowAll"` when not given; of a snapshot, what its machine had. */
-  egress?: EgressPolicy | undefined;
-  /**
-   * When false, each request to a preview must carry the machine's traffic access token as
-   * well: {@link Machine.trafficAccessToken}. True when not given.
-   */
-  allowPublicTraffic?: boolean | undefined;
-  /** What services see as Host, with `${PORT}` for the port; the preview's own host when not given. */
-  maskRequestHost?: string | undefined;
-}
 
 /** What {@link Machine.create} takes. */
 export interface CreateOptions extends CallOptions {

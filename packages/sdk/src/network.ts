@@ -3,7 +3,21 @@ import {
   EgressMode as EgressModeMessage,
   type EgressPolicy as EgressPolicyMessage,
   type EgressPolicySchema,
+  type NetworkOptionsSchema,
 } from "@nullspace/proto";
+
+/** What a machine may reach, and how its previews behave. */
+export interface NetworkOptions {
+  /** What it may reach: `"allowAll"` when not given; of a snapshot, what its machine had. */
+  egress?: EgressPolicy | undefined;
+  /**
+   * When false, each request to a preview must carry the machine's traffic access token as
+   * well: `machine.trafficAccessToken`. True when not given.
+   */
+  allowPublicTraffic?: boolean | undefined;
+  /** What services see as Host, with `${PORT}` for the port; the preview's own host when not given. */
+  maskRequestHost?: string | undefined;
+}
 
 /**
  * What a machine may open connections to: everything, nothing, or what lists say. Private,
@@ -31,6 +45,17 @@ export interface CustomEgress {
 export interface EgressRateLimit {
   /** Thousands of bits a second, in each direction; at least 8. */
   kbitPerSecond: number;
+}
+
+/** Options as the protocol has them. */
+export function toNetworkMessage(
+  options: NetworkOptions = {},
+): MessageInitShape<typeof NetworkOptionsSchema> {
+  const { egress, allowPublicTraffic = true, maskRequestHost = "" } = options;
+  return {
+    ...(egress !== undefined && { egress: toEgressMessage(egress) }),
+    previews: { allowPublicTraffic, maskRequestHost },
+  };
 }
 
 /** A policy as the protocol has it. */

@@ -171,7 +171,7 @@ function toForkRequest(request: MachineServiceForkRequest): Omit<ForkRequest, "p
 function toMachineRequest(request: MachineServiceCreateRequest): Omit<MachineRequest, "projectId"> {
   const { template, vcpus, memoryMb, diskMb, timeoutSeconds, onTimeout } = request;
   const { metadata, envs, cwd, idempotencyKey, snapshotId } = request;
-  const { autoResume, idleSeconds, deletePausedAfterSeconds, warmPool, previews } = request;
+  const { autoResume, idleSeconds, deletePausedAfterSeconds, warmPool, network } = request;
   return {
     template,
     vcpus,
@@ -186,13 +186,13 @@ function toMachineRequest(request: MachineServiceCreateRequest): Omit<MachineReq
     snapshotId,
     autoResume,
     previews: {
-      allowPublicTraffic: previews?.allowPublicTraffic ?? true,
-      maskRequestHost: previews?.maskRequestHost ?? "",
+      allowPublicTraffic: network?.previews?.allowPublicTraffic ?? true,
+      maskRequestHost: network?.previews?.maskRequestHost ?? "",
     },
     idleSeconds,
     deletePausedAfterSeconds,
     warmPool: warmPool === WarmPoolMode.UNSPECIFIED ? WarmPoolMode.PREFER : warmPool,
-    egress: request.network?.egress,
+    egress: network?.egress,
   };
 }
 
