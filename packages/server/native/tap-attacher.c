@@ -88,22 +88,26 @@ static int read_answer(int monitor) {
   }
 }
 
-// Sends a command, and a descriptor with it unless that is -1.
-static int command(int monitor, const char *text, int fd) {
+// What QEMU is told, and the step that each command is. It has the descriptor with the first byte.
+static const char COMMANDS[] =
+    "{\"execute\":\"qmp_capabilities\"}"
+    "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"tap\"}}"
+    "{\"execute\":\"netdev_add\",\"arguments\":{\"type\":\"tap\",\"id\":\"uplink\",\"fd\":\"tap\",\"vhost\":false}}"
+    "{\"execute\":\"netdev_add\",\"arguments\":"
+    "{\"type\":\"hubport\",\"id\":\"uplink-port\",\"hubid\":0,\"netdev\":\"uplink\"}}";
+static const char *const STEPS[] = {"greeting", "capabilities", "descriptor", "netdev", "hub"};
+
+static int send_commands(int monitor, int fd) {
   char control[CMSG_SPACE(sizeof fd)] = {0};
-  struct iovec bytes = {.iov_base = (void *)text, .iov_len = strlen(text)};
-  struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
-  if (fd >= 0) {
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof fd);
-    memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
-  if (sendmsg(monitor, &message, MSG_NOSIGNAL) != (ssize_t)bytes.iov_len) return -1;
-  return read_answer(monitor);
+  struct iovec bytes = {.iov_base = (void *)COMMANDS, .iov_len = sizeof COMMANDS - 1};
+  struct msghdr message = {
+      .msg_iov = &bytes, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof fd);
+  memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  return sendmsg(monitor, &message, MSG_NOSIGNAL) == (ssize_t)bytes.iov_len ? 0 : -1;
 }
 
 static int attach(pid_t pid, const char *namespace, const char *folder) {
@@ -111,22 +115,14 @@ static int attach(pid_t pid, const char *namespace, const char *folder) {
   if (tap < 0) return -1;
   int monitor = connect_monitor(folder, pid);
   if (monitor < 0) return -1;
-  step = "greeting";
-  if (read_answer(monitor) < 0) return -1;
-  if (command(monitor, "{\"execute\":\"qmp_capabilities\"}", -1) < 0) return -1;
-  step = "descriptor";
-  if (command(monitor, "{\"execute\":\"getfd\",\"arguments\":{\"fdname\":\"tap\"}}", tap) < 0) return -1;
-  step = "netdev";
-  if (command(monitor,
-              "{\"execute\":\"netdev_add\",\"arguments\":"
-              "{\"type\":\"tap\",\"id\":\"uplink\",\"fd\":\"tap\",\"vhost\":false}}",
-              -1) < 0)
-    return -1;
-  step = "hub";
-  return command(monitor,
-                 "{\"execute\":\"netdev_add\",\"arguments\":"
-                 "{\"type\":\"hubport\",\"id\":\"uplink-port\",\"hubid\":0,\"netdev\":\"uplink\"}}",
-                 -1);
+  step = "commands";
+  // All at once: under emulation each wait for an answer is one for a turn of QEMU's main loop.
+  if (send_commands(monitor, tap) < 0) return -1;
+  for (size_t i = 0; i < sizeof STEPS / sizeof *STEPS; i++) {
+    step = STEPS[i];
+    if (read_answer(monitor) < 0) return -1;
+  }
+  return 0;
 }
 
 // In one write, which the answers of others cannot divide.

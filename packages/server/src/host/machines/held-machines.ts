@@ -1,13 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import type { ClientHttp2Session } from "node:http2";
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import {
-  type AdoptionReceipt,
-  EgressMode,
-  type EgressPolicy,
-  EgressPolicySchema,
-  ErrorReason,
-} from "@nullspace/proto";
+import { create } from "@bufbuild/protobuf";
+import { type AdoptionReceipt, type EgressPolicy, ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import {
   type HostMachine,
@@ -24,7 +18,6 @@ import { anySignal, type Deadline } from "../deadline.js";
 import { hasCode, isTemporaryName, removeTree } from "../durable-files.js";
 import type { HostHome } from "../home.js";
 import type { MachineNetworks } from "../network/machine-networks.js";
-import { NETWORK_CARD_ID } from "../qemu/command-line.js";
 import { ExitFeed } from "./exit-feed.js";
 import { isTemplateSnapshot, type Needs, SnapshotCollector } from "../snapshot-collector.js";
 import { SnapshotFlattener } from "../snapshot-flattener.js";
@@ -32,6 +25,7 @@ import type { SnapshotStore } from "../snapshot-store.js";
 import type { VerifiedFiles } from "../verified-files.js";
 import type { AdoptedMachine } from "./hosted-machine.js";
 import { type Captured, type CaptureOptions, MachineCapture } from "./machine-capture.js";
+import { MachineEgress, type NetworkNote, policyOf } from "./machine-egress.js";
 import { settleCapture } from "./settle-capture.js";
 import { shortenDisk } from "./shorten-disk.js";
 import { MachineDirectory } from "./machine-directory.js";
@@ -82,12 +76,17 @@ export class HeldMachines implements AsyncDisposable {
   readonly #exits = new ExitFeed();
   /** What changes a machine's record: captures, and notes of policies. */
   readonly #records = new Turns();
-  readonly #policies = new Turns();
+  readonly #egress: MachineEgress;
   readonly snapshots: SnapshotCollector;
   readonly #flattener: SnapshotFlattener;
 
   private constructor(parts: HeldMachinesParts) {
     this.#parts = parts;
+    this.#egress = new MachineEgress({
+      networks: parts.networks,
+      running: (id) => this.#theRunning(id),
+      note: (id, network) => this.#noteNetwork(id, network),
+    });
     this.snapshots = new SnapshotCollector(parts.home, parts.snapshots, () => this.#needs());
     this.#flattener = new SnapshotFlattener({
       ...parts,
@@ -128,18 +127,9 @@ export class HeldMachines implements AsyncDisposable {
     return await this.#records.run(id, () => this.#capture(id, options, deadline));
   }
 
-  /**
-   * Puts a policy in force for a running machine, and gives it a network if it had none.
-   *
-   * @throws Fault MACHINE_NOT_RUNNING, NETWORK_UNAVAILABLE, NETWORK_SETUP_FAILED,
-   * EGRESS_NOT_APPLIED: then it reaches nothing.
-   */
+  /** See {@link MachineEgress.update}. */
   async updateEgress(id: string, policy: EgressPolicy, deadline: Deadline): Promise<void> {
-    await this.#policies.run(id, async () => {
-      const adopted = this.#running.get(id);
-      if (adopted === undefined) throw notRunning(id);
-      await this.#updateEgress(adopted, policy, deadline);
-    });
+    await this.#egress.update(id, policy, deadline);
   }
 
   /** Ends a machine and removes all that it held. One that is gone already is fine. */
@@ -226,8 +216,7 @@ export class HeldMachines implements AsyncDisposable {
       if (options.stop) await this.stop(id);
       return { manifest: done, stoppedMs: 0 };
     }
-    const adopted = this.#running.get(id);
-    if (adopted === undefined) throw notRunning(id);
+    const adopted = this.#theRunning(id);
     const captured = await new MachineCapture(this.#parts, adopted, options).run(deadline);
     this.#flattener.consider(captured.manifest);
     if (options.stop) await this.stop(id);
@@ -246,54 +235,16 @@ export class HeldMachines implements AsyncDisposable {
     }
   }
 
-  async #updateEgress(
-    { machine, manifest }: AdoptedMachine,
-    policy: EgressPolicy,
-    deadline: Deadline,
-  ): Promise<void> {
-    const { networks } = this.#parts;
-    const { id, qemu, directory } = machine;
-    const setLink = async (up: boolean) =>
-      await qemu.qmp.execute("set_link", { name: NETWORK_CARD_ID, up }, deadline);
-    const isOpen = policy.mode !== EgressMode.DENY_ALL;
-    if (!isOpen) await setLink(false);
-    if (networks.has(id)) {
-      try {
-        await networks.update(id, policy);
-      } catch (error) {
-        await setLink(false);
-        await this.#noteNetwork(id, { slot: manifest.network?.slot ?? 0 });
-        throw error;
-      }
-      await this.#noteNetwork(id, { slot: manifest.network?.slot ?? 0, egress: policy });
-    } else if (isOpen) {
-      try {
-        const { slot } = await networks.take(id, policy);
-        await this.#noteNetwork(id, { slot, egress: policy });
-        await networks.attach(id, { pid: qemu.process.pid, directory: directory.path }, deadline);
-      } catch (error) {
-        await networks.disconnect(id);
-        await this.#noteNetwork(id, undefined);
-        throw error;
-      }
-    }
-    if (!isOpen) return;
-    await setLink(true);
-    await machine.helper.request("await-link", [], deadline);
+  /** @throws Fault MACHINE_NOT_RUNNING */
+  #theRunning(id: string): AdoptedMachine {
+    const adopted = this.#running.get(id);
+    if (adopted === undefined) throw notRunning(id);
+    return adopted;
   }
 
-  /** After a change of its policy that may be in progress: it would give it a network anew. */
-  async #endNetwork(id: string): Promise<void> {
-    await this.#policies.run(id, () => this.#parts.networks.disconnect(id));
-  }
-
-  async #noteNetwork(
-    id: string,
-    network: MessageInitShape<typeof MachineNetworkSchema> | undefined,
-  ): Promise<void> {
+  async #noteNetwork(id: string, network: NetworkNote | undefined): Promise<void> {
     await this.#records.run(id, async () => {
-      const adopted = this.#running.get(id);
-      if (adopted === undefined) throw notRunning(id);
+      const adopted = this.#theRunning(id);
       const { network: _, ...record } = adopted.manifest;
       adopted.manifest =
         network === undefined
@@ -339,7 +290,6 @@ export class HeldMachines implements AsyncDisposable {
       this.#hold(adopted);
       return adopted;
     } finally {
-      this.#parts.networks.replenish();
       this.#starting.delete(id);
     }
   }
@@ -365,7 +315,7 @@ export class HeldMachines implements AsyncDisposable {
     this.#running.delete(machine.id);
     this.#remains.set(machine.id, { state: HostMachineState.DEAD, manifest });
     await machine.release();
-    await this.#endNetwork(machine.id);
+    await this.#egress.end(machine.id);
     const tail = await machine.directory.consoleTail();
     const err: unknown = machine.qemu.ended.reason;
     this.#parts.log.warn({ machineId: machine.id, err }, "a machine died");
@@ -385,7 +335,7 @@ export class HeldMachines implements AsyncDisposable {
     this.#remains.set(id, { state: HostMachineState.DEAD, manifest });
     await running?.machine.release();
     await running?.machine.qemu.process.kill();
-    await this.#endNetwork(id);
+    await this.#egress.end(id);
     const user = running?.machine.user ?? (await this.#userOf(directory));
     if (running === undefined) await killStrays([directory.path], new Set());
     await confinement.cgroups.remove(manifest?.cgroup || id);
@@ -432,13 +382,4 @@ function describe(
     ...(startedAt === undefined ? {} : { startedAt }),
     ...(state === HostMachineState.RUNNING && policyOf(manifest)),
   });
-}
-
-/** One that never had a network reaches nothing; one whose policy could not be applied has none. */
-function policyOf(manifest: MachineManifest | undefined): { egress?: EgressPolicy } {
-  if (manifest?.network === undefined) {
-    return { egress: create(EgressPolicySchema, { mode: EgressMode.DENY_ALL }) };
-  }
-  const { egress } = manifest.network;
-  return egress === undefined ? {} : { egress };
 }

@@ -6,6 +6,7 @@ import { EgressMode, ErrorReason } from "@nullspace/proto";
 import {
   type MachineManifest,
   MachineManifestSchema,
+  type MachineNetwork,
   type SnapshotManifest,
   type StartMachineRequest,
 } from "@nullspace/proto/host";
@@ -72,7 +73,9 @@ export class StartAttempt {
   #madeDirectory = false;
   #qemu: RunningQemu | undefined;
   #begun: Promise<unknown> | undefined;
-  #connecting: Promise<void> | undefined;
+  /** The network that its policy speaks of, and that the card is connected to it. */
+  #taken: Promise<MachineNetwork | undefined> | undefined;
+  #connected: Promise<void> | undefined;
 
   constructor(parts: StartAttemptParts, plan: StartPlan) {
     this.#parts = parts;
@@ -95,9 +98,18 @@ export class StartAttempt {
     return this.#qemu?.ended;
   }
 
-  /** Restores the guest. What there is when this throws is for {@link undo}. */
-  async restore(snapshot: OpenSnapshot, deadline: Deadline): Promise<void> {
+  /**
+   * Restores the guest. What there is when this throws is for {@link undo}.
+   *
+   * @param request - whose machine it will be, if that is known: its card is then connected beside other things.
+   */
+  async restore(
+    snapshot: OpenSnapshot,
+    deadline: Deadline,
+    request?: StartMachineRequest,
+  ): Promise<void> {
     const { id } = this.#plan;
+    if (request !== undefined) this.#take(request);
     await this.#directory.make();
     this.#madeDirectory = true;
     await Promise.all([this.#directory.openFor(this.#user), this.#writeFiles(snapshot)]);
@@ -115,8 +127,10 @@ export class StartAttempt {
     this.#restored = { machine, record };
     faultPoint("start-launched");
     const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, qemu.ended) };
+    const recorded = this.#recordProcess(machine, record);
+    if (request !== undefined) this.#connect(recorded, alive);
     await Promise.all([
-      this.#recordProcess(machine, record),
+      recorded,
       loadDevices(machine, alive),
       this.#directory.closeFor(this.#user),
     ]);
@@ -162,16 +176,20 @@ export class StartAttempt {
     const { machine, record } = this.#theRestored();
     const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, machine.qemu.ended) };
     const { machineId, hostname, envs, cwd, keepEnvironment } = request;
+    // One that waited in a pool was nobody's until now.
+    if (this.#connected === undefined) {
+      this.#take(request);
+      this.#connect(this.#noteNetwork(record), alive);
+    }
     const growRoot = this.#plan.diskMb > this.#plan.snapshot.diskMb;
     const { generation } = record;
     const identity = { machineId, hostname, envs, cwd, keepEnvironment, generation, growRoot };
     const { helper, agent } = machine;
-    this.#connecting = this.#connectNetwork(request, alive);
     const adopter = { helper, nonce: agent.nonce, lead: clockLead };
     const [{ receipt, channelKey }] = await Promise.all([
       adopt(adopter, identity, alive),
       this.#begun,
-      this.#connecting,
+      this.#connected?.then(() => this.#link(alive)),
     ]);
     agent.key = channelKey;
     const manifest = {
@@ -182,7 +200,7 @@ export class StartAttempt {
     };
     await this.#directory.writeManifest(manifest);
     this.#timings.mark("adoptMs");
-    if (!this.#hasNetwork(request)) this.#unlink(machine);
+    if (record.network === undefined) this.#unlink(machine);
     faultPoint("start-adopted");
     log.debug({ machineId, ...this.#timings.phases }, "machine started");
     return { machine, manifest };
@@ -201,7 +219,8 @@ export class StartAttempt {
       consoleTail: this.#madeDirectory ? await this.#directory.consoleTail() : "",
     });
     await restored?.machine.release();
-    await this.#connecting?.catch(() => undefined);
+    await this.#taken?.catch(() => undefined);
+    await this.#connected?.catch(() => undefined);
     await this.#parts.networks.disconnect(id);
     if (this.#qemu !== undefined) {
       await this.#qemu.process.kill();
@@ -212,28 +231,48 @@ export class StartAttempt {
     return signal?.aborted === true ? signal.reason : fault;
   }
 
-  /** Gives the machine the network that its policy speaks of, before its first command can run. */
-  async #connectNetwork(request: StartMachineRequest, deadline: Deadline): Promise<void> {
+  /** Gives the machine the network that its policy speaks of, if it speaks of one. */
+  #take({ egress, machineId, networkOptional }: StartMachineRequest): void {
     const { networks } = this.#parts;
-    const { machine, record } = this.#theRestored();
-    const { qmp, process } = machine.qemu;
-    const { egress, machineId } = request;
-    if (egress === undefined || !this.#hasNetwork(request)) return;
-    record.network = await networks.take(machineId, egress);
-    // For a later server, before the machine has it.
-    await this.#directory.writeManifest(record);
-    faultPoint("start-network-noted");
-    const card = { pid: process.pid, directory: this.#directory.path };
-    await networks.attach(machineId, card, deadline);
-    // A template's card has a link already: to take it up would cost the guest more than all the rest.
-    if (isTemplateSnapshot(this.#plan.snapshot.id)) return;
-    await qmp.execute("set_link", { name: NETWORK_CARD_ID, up: true }, deadline);
-    await machine.helper.request("await-link", [], deadline);
+    const isWanted =
+      egress !== undefined &&
+      egress.mode !== EgressMode.DENY_ALL &&
+      (!networkOptional || networks.problem === undefined);
+    this.#taken = isWanted ? networks.take(machineId, egress) : Promise.resolve(undefined);
+    this.#taken.catch(() => undefined);
   }
 
-  #hasNetwork({ egress, networkOptional }: StartMachineRequest): boolean {
-    if (egress === undefined || egress.mode === EgressMode.DENY_ALL) return false;
-    return !networkOptional || this.#parts.networks.problem === undefined;
+  /**
+   * Connects the card to the network as soon as a later server would know of both. Whoever adopts
+   * the guest waits for it: before the first command of a user can run.
+   */
+  #connect(noted: Promise<void>, deadline: Deadline): void {
+    const connect = async () => {
+      await noted;
+      const { machine, record } = this.#theRestored();
+      if (record.network === undefined) return;
+      faultPoint("start-network-noted");
+      const card = { pid: machine.qemu.process.pid, directory: this.#directory.path };
+      await this.#parts.networks.attach(record.machineId, card, deadline);
+    };
+    this.#connected = connect();
+    this.#connected.catch(() => undefined);
+  }
+
+  async #noteNetwork(record: MachineManifest): Promise<void> {
+    const network = await this.#taken;
+    if (network === undefined) return;
+    record.network = network;
+    await this.#directory.writeManifest(record);
+  }
+
+  /** Has the guest see a link, if it may have been captured without one. */
+  async #link(deadline: Deadline): Promise<void> {
+    const { machine, record } = this.#theRestored();
+    // A template's card has one: to take it up would cost the guest more than all the rest.
+    if (record.network === undefined || isTemplateSnapshot(this.#plan.snapshot.id)) return;
+    await machine.qemu.qmp.execute("set_link", { name: NETWORK_CARD_ID, up: true }, deadline);
+    await machine.helper.request("await-link", [], deadline);
   }
 
   /**
@@ -308,13 +347,17 @@ export class StartAttempt {
     });
   }
 
-  /** Notes which process this is, so that a later server can end it or take it over. */
+  /** Notes which process this is and its network, so that a later server can end it or take it over. */
   async #recordProcess({ qemu, directory }: HostedMachine, record: MachineManifest): Promise<void> {
-    const identity = await identifyProcess(qemu.process.pid);
+    const [identity, network] = await Promise.all([
+      identifyProcess(qemu.process.pid),
+      this.#taken,
+    ]);
     if (identity === undefined) throw new QemuEndedError("");
     record.pid = identity.pid;
     record.pidStartTime = identity.startTime;
     record.startedAt = timestampNow();
+    if (network !== undefined) record.network = network;
     await directory.writeManifest(record);
   }
 }

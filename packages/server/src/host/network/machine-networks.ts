@@ -126,11 +126,6 @@ export class MachineNetworks implements AsyncDisposable {
     }
   }
 
-  /** Makes networks in the place of those that were taken. */
-  replenish(): void {
-    if (this.#host !== undefined) this.#pool.fill();
-  }
-
   /** Whether a machine has a network, whatever passes in it. */
   has(machineId: string): boolean {
     return this.#connected.has(machineId);

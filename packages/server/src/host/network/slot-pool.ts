@@ -11,6 +11,8 @@ import { NetworkSlot, SlotTakenError } from "./slot.js";
 
 /** Networks that wait for a machine: making one takes longer than a machine should wait. */
 const READY = 2;
+/** How long after one is taken others are made, in milliseconds: its machine is starting, and wants the processor. */
+const REFILL_MS = 1000;
 /** Numbers that are tried before it is given up. */
 const ATTEMPTS = 16;
 
@@ -36,6 +38,7 @@ export class SlotPool implements AsyncDisposable {
   /** Numbers that are in use, or being made or removed. */
   readonly #known = new Set<number>();
   #filling: Promise<void> | undefined;
+  #refill: NodeJS.Timeout | undefined;
   #stopping = false;
 
   constructor(options: SlotPoolOptions) {
@@ -44,10 +47,14 @@ export class SlotPool implements AsyncDisposable {
 
   /** A network that nobody has. @throws ScriptError, or the system's error. */
   async take(): Promise<OpenSlot> {
+    this.#refill ??= setTimeout(() => {
+      this.#refill = undefined;
+      this.fill();
+    }, REFILL_MS).unref();
     return this.#ready.shift() ?? (await this.#make());
   }
 
-  /** Makes networks for those who will ask. Not as soon as one is taken: its machine is just starting. */
+  /** Makes networks for those who will ask. */
   fill(): void {
     if (this.#stopping || this.#filling !== undefined) return;
     this.#filling = this.#fill().finally(() => (this.#filling = undefined));
@@ -86,6 +93,7 @@ export class SlotPool implements AsyncDisposable {
   /** Removes the networks that wait. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping = true;
+    clearTimeout(this.#refill);
     await this.#filling;
     await Promise.all(this.#ready.splice(0).map((open) => this.remove(open)));
   }
@@ -107,8 +115,7 @@ export class SlotPool implements AsyncDisposable {
       this.#known.add(number);
       const slot = new NetworkSlot(names.of(number));
       try {
-        await slot.create();
-        await slot.apply(usual);
+        await slot.create(usual);
         return { slot, dns: await this.#openDns(slot) };
       } catch (error) {
         await this.#destroy(slot);

@@ -34,40 +34,48 @@ export class NetworkSlot {
   }
 
   /**
-   * Makes the namespace, closed.
+   * Makes the namespace with a policy in it, by few processes: what the host spends here it takes from
+   * machines that are starting.
    *
    * @throws SlotTakenError when another server on this computer has the number, or ScriptError.
    */
-  async create(): Promise<void> {
+  async create(policy: EgressPolicy): Promise<void> {
     const { namespace, link, hostAddress, machineAddress } = this.names;
-    await runScript(
+    const owners = await runScript(
       `ip netns add ${namespace}
-ip link add ${link} type veth peer name uplink netns ${namespace}
-ip address add ${hostAddress}/30 dev ${link}
+${ipBatch(
+  `link add ${link} type veth peer name uplink netns ${namespace}`,
+  `address add ${hostAddress}/30 dev ${link}`,
+)}
 echo 1 >/proc/sys/net/ipv6/conf/${link}/disable_ipv6
 echo 1 >/proc/sys/net/ipv4/conf/${link}/rp_filter
 ip link set ${link} up
+ip -oneline -4 address show to ${hostAddress}/32
 `,
     );
-    await this.#checkAddress();
+    // Two servers that make the same network at once see each other here, and both make another.
+    if (owners.trim().split("\n").length > 1) throw new SlotTakenError(link);
     await runScript(
       `echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6
 echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
-${nft(namespaceRules(this.names))}
+${nft(namespaceRules(this.names) + policyRules(policy, undefined))}
 # Middles of connections that this namespace has not seen begin, as a fork has them, are refused.
 echo 0 >/proc/sys/net/netfilter/nf_conntrack_tcp_loose
-ip tuntap add dev tap mode tap
-ip link set tap address ${GUEST.gatewayMac}
-ip address add ${GUEST.gateway}/30 dev tap
-ip link set tap up
-ip neighbour replace ${GUEST.address} lladdr ${GUEST.mac} dev tap nud permanent
-ip address add ${machineAddress}/30 dev uplink
-ip link set uplink up
-ip route add default via ${hostAddress}
 echo 1 >/proc/sys/net/ipv4/ip_forward
-`,
+${ipBatch(
+  "tuntap add dev tap mode tap",
+  `link set tap address ${GUEST.gatewayMac}`,
+  `address add ${GUEST.gateway}/30 dev tap`,
+  "link set tap up",
+  `neighbour replace ${GUEST.address} lladdr ${GUEST.mac} dev tap nud permanent`,
+  `address add ${machineAddress}/30 dev uplink`,
+  "link set uplink up",
+  `route add default via ${hostAddress}`,
+)}`,
       namespace,
     );
+    this.policy = policy;
+    this.#former = policy;
   }
 
   /**
@@ -102,13 +110,6 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
     await runScript(nft(pinRules(domain, addresses, seconds)), this.names.namespace);
   }
 
-  /** Two servers that make the same network at once see each other here, and both make another. */
-  async #checkAddress(): Promise<void> {
-    const { hostAddress, link } = this.names;
-    const owners = await runScript(`ip -oneline -4 address show to ${hostAddress}/32`);
-    if (owners.trim().split("\n").length > 1) throw new SlotTakenError(link);
-  }
-
   /** Removes the namespace and all in it. One that is gone already is fine. */
   async destroy(): Promise<void> {
     const { namespace, link } = this.names;
@@ -119,6 +120,11 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 `,
     );
   }
+}
+
+/** A command of the shell that has one process do several things of `ip`, up to the first that fails. */
+function ipBatch(...commands: string[]): string {
+  return withInput("ip -batch -", commands.join("\n"));
 }
 
 /** Commands of tc: the same limit both ways, or the queues that a device has without one. */
