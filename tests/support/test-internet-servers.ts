@@ -15,6 +15,14 @@ const NAMES: Readonly<Record<string, string | undefined>> = {
   "inside.test": neighbour,
 };
 
+const FLOOD_PORT = 19;
+/** More packets at a time than a guest's card has room for, each time before it has taken them all. */
+const FLOOD_BURST = 128;
+const FLOOD_MS = 10;
+const FLOOD_REPEATS = 60;
+/** Nobody is flooded for ever. */
+const FLOOD_PACKETS = 1_000_000;
+
 const say = (line: string) => process.stdout.write(`${line}\n`);
 const up: Promise<unknown>[] = [];
 
@@ -33,6 +41,28 @@ for (const address of Object.values(hosts)) {
   });
   up.push(new Promise<void>((resolve) => udp.bind(7, address, resolve)));
 }
+
+// Floods whoever says "start" until it says "stop", and says itself which packet each is.
+const flood = createSocket("udp4");
+const flooded = new Map<string, NodeJS.Timeout>();
+const stopFlood = (key: string) => {
+  clearInterval(flooded.get(key));
+  flooded.delete(key);
+};
+flood.on("message", (message, { port, address }) => {
+  const key = `${address}:${port}`;
+  stopFlood(key);
+  if (message.toString() !== "start") return;
+  let sent = 0;
+  const burst = () => {
+    for (let i = 0; i < FLOOD_BURST; i++) {
+      flood.send(String(sent++).padStart(16, "0").repeat(FLOOD_REPEATS), port, address, () => undefined);
+    }
+    if (sent > FLOOD_PACKETS) stopFlood(key);
+  };
+  flooded.set(key, setInterval(burst, FLOOD_MS));
+});
+up.push(new Promise<void>((resolve) => flood.bind(FLOOD_PORT, web, resolve)));
 
 // A resolver that knows four names, and tells of each that it is asked for.
 const resolver = createSocket("udp4");

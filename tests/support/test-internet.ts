@@ -21,6 +21,8 @@ export const HOST = { open: "203.0.113.1", private: "10.77.0.1", v6: "fd77::1" }
 /** Ports of every host: an HTTP server, and one that sends back what it gets, by TCP and UDP. */
 export const HTTP_PORT = 80;
 export const ECHO_PORT = 7;
+/** Of {@link HOSTS.web}: sends without end to who sends "start". */
+export const FLOOD_PORT = 19;
 
 const SERVERS = fileURLToPath(new URL("./test-internet-servers.ts", import.meta.url));
 
