@@ -2,6 +2,8 @@ import { execFileSync } from "node:child_process";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fromJsonString } from "@bufbuild/protobuf";
+import { MachineManifestSchema } from "@nullspace/proto/host";
 import type { Machine } from "@nullspace/sdk";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { networksOf } from "./support/networks-of.js";
@@ -51,7 +53,7 @@ async function startTestServer(env: NodeJS.ProcessEnv = {}): Promise<TestServer>
 
 const web: Target = { kind: "tcp", host: HOSTS.web, port: ECHO_PORT };
 
-/** The rules that let something pass, of each network of this server. */
+/** The rules of a network that let something pass. */
 function openedIn(namespace: string): string[] {
   const listed = ["netns", "exec", namespace, "nft", "list", "chain", "inet", "machine", "allowed"];
   const shown = execFileSync("ip", listed, { encoding: "utf8" });
@@ -80,6 +82,7 @@ while True:
 `;
 
 async function flooded(one: Machine): Promise<{ good: number; bad: number }> {
+  if (!(await one.files.exists("/dev/shm/flood"))) return { good: 0, bad: 0 };
   const [good = 0, bad = 0] = (await one.files.read("/dev/shm/flood")).split(" ").map(Number);
   return { good, bad };
 }
@@ -93,11 +96,13 @@ async function takesMore(one: Machine): Promise<void> {
     return now.good > enough && now;
   });
   expect(bad).toBe(0);
-  const { stdout } = await one.commands.run("dmesg; sha256sum --status -c /dev/shm/sums && echo whole", {
+  const { stdout } = await one.commands.run("sha256sum --status -c /dev/shm/sums && dmesg", {
     user: "root",
   });
-  expect(stdout).toMatch(/whole\n$/);
-  expect(stdout).not.toMatch(/is not a head|unexpected|BUG|Oops|NETDEV WATCHDOG|Call Trace/i);
+  expect(stdout).toContain("Linux version");
+  // What the kernel's driver and its watchdogs say of a card that they no longer understand.
+  const complaint = /is not a head|Unexpected TXQ|broken|BUG:|Oops|WATCHDOG|Call Trace/;
+  expect(stdout.split("\n").filter((line) => complaint.test(line))).toEqual([]);
 }
 
 test("captures of a machine that packets rush in on are consistent, to the third generation", async () => {
@@ -144,10 +149,8 @@ test.each(["policies", "all"])("when rules fail (%s) nothing passes until they h
       retryable: true,
     });
     expect(await reach(machine, [web])).toEqual(["Network is unreachable"]);
-    if (mode === "policies") {
-      const used = await networkOf(machine);
-      expect(openedIn(used)).toEqual([]);
-    }
+    // Where no rules can be changed at all, the link alone keeps the machine back.
+    expect(openedIn(await networkOf(machine)).length > 0).toBe(mode === "all");
     // What cannot be held to its policy is not started.
     await expect(
       server.client.machines.create({ network: { egress: { allowCidrs: [HOSTS.web] } } }),
@@ -159,6 +162,10 @@ test.each(["policies", "all"])("when rules fail (%s) nothing passes until they h
   }
   // The record has the new policy, and the next attempt brings the host to it.
   await machine.updateEgress({ allowCidrs: [HOSTS.web] });
+  expect(openedIn(await networkOf(machine))).toEqual([
+    expect.stringContaining("status dnat accept"),
+    expect.stringContaining(HOSTS.web),
+  ]);
   expect(await reach(machine, [web, { ...web, host: HOSTS.other }])).toEqual([
     "connected",
     expect.stringMatching(/silence|unreachable|prohibited|No route/),
@@ -167,15 +174,17 @@ test.each(["policies", "all"])("when rules fail (%s) nothing passes until they h
 
 /** The namespace of a machine's network, as its record on the host names it. */
 async function networkOf({ id }: Machine): Promise<string> {
-  const { slot } = (await recordOf(id)).network;
+  const { slot = 0 } = (await recordOf(id)).network ?? {};
   const name = networksOf(home).namespaces.find((one) => one.endsWith(`-${slot.toString(16).padStart(4, "0")}`));
   if (name === undefined) throw new Error(`machine ${id} has no network`);
   return name;
 }
 
 async function recordOf(id: string) {
-  const text = await readFile(join(home, "machines", id, "machine.json"), "utf8");
-  return JSON.parse(text) as { pid: number; network: { slot: number } };
+  return fromJsonString(
+    MachineManifestSchema,
+    await readFile(join(home, "machines", id, "machine.json"), "utf8"),
+  );
 }
 
 test("kill -9 of the server leaves nothing behind once another has looked", async () => {

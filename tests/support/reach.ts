@@ -52,7 +52,9 @@ def attempt(t):
         s.settimeout(4)
         if "source" in t: s.bind((t["source"], 0))
         s.connect((t["host"], t["port"]))
-        if t["kind"] == "tcp": return "connected"
+        if t["kind"] == "tcp":
+            s.getpeername()
+            return "connected"
         s.send((t.get("text", "x") + " ").encode() + b"." * t.get("bytes", 0))
         s.recv(65536)
         return "answered"

@@ -122,6 +122,8 @@ export class StartAttempt {
     // Both ports are connected before the guest runs: it was captured so, and nobody has to tell it.
     const helper = await HelperPort.open(path, deadline);
     const socket = await connectUnix(path, AGENT_SOCKET, deadline);
+    // Nobody reads it before the guest runs; a QEMU that ends meanwhile is told of by others.
+    socket.on("error", () => socket.destroy());
     const machine = new HostedMachine(id, this.#directory, this.#user, qemu, helper, channelKey);
     const record = this.#newRecord();
     this.#restored = { machine, record };
@@ -129,11 +131,16 @@ export class StartAttempt {
     const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, qemu.ended) };
     const recorded = this.#recordProcess(machine, record);
     if (request !== undefined) this.#connect(recorded, alive);
-    await Promise.all([
-      recorded,
-      loadDevices(machine, alive),
-      this.#directory.closeFor(this.#user),
-    ]);
+    try {
+      await Promise.all([
+        recorded,
+        loadDevices(machine, alive),
+        this.#directory.closeFor(this.#user),
+      ]);
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
     this.#timings.mark("restoreMs");
     faultPoint("start-restored");
     this.#begun = machine.agent.begin(socket, alive);

@@ -12,6 +12,9 @@ export class ScriptError extends Error {
   }
 }
 
+/** What a script prints at its end: one that was cut off has not done all that it should. */
+const DONE = "done";
+
 /** Where the namespaces of `ip netns` have their names. */
 export const NAMESPACES = "/run/netns";
 
@@ -29,9 +32,9 @@ export async function runScript(script: string, namespace?: string): Promise<str
   const ended = once(child, "close");
   // A script that ends early reads no more; its exit tells.
   child.stdin.on("error", () => undefined);
-  child.stdin.end(script);
+  child.stdin.end(`${script}\necho ${DONE}\n`);
   const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
-  if (child.exitCode === 0) return output;
+  if (child.exitCode === 0 && output.endsWith(`${DONE}\n`)) return output.slice(0, -DONE.length - 1);
   throw new ScriptError(
     errors.trim() || `${command} ended with ${child.exitCode ?? child.signalCode}`,
   );
