@@ -56,7 +56,12 @@ flood.on("message", (message, { port, address }) => {
   let sent = 0;
   const burst = () => {
     for (let i = 0; i < FLOOD_BURST; i++) {
-      flood.send(String(sent++).padStart(16, "0").repeat(FLOOD_REPEATS), port, address, () => undefined);
+      flood.send(
+        String(sent++).padStart(16, "0").repeat(FLOOD_REPEATS),
+        port,
+        address,
+        () => undefined,
+      );
     }
     if (sent > FLOOD_PACKETS) stopFlood(key);
   };

@@ -356,10 +356,7 @@ export class StartAttempt {
 
   /** Notes which process this is and its network, so that a later server can end it or take it over. */
   async #recordProcess({ qemu, directory }: HostedMachine, record: MachineManifest): Promise<void> {
-    const [identity, network] = await Promise.all([
-      identifyProcess(qemu.process.pid),
-      this.#taken,
-    ]);
+    const [identity, network] = await Promise.all([identifyProcess(qemu.process.pid), this.#taken]);
     if (identity === undefined) throw new QemuEndedError("");
     record.pid = identity.pid;
     record.pidStartTime = identity.startTime;

@@ -34,7 +34,8 @@ export async function runScript(script: string, namespace?: string): Promise<str
   child.stdin.on("error", () => undefined);
   child.stdin.end(`${script}\necho ${DONE}\n`);
   const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr), ended]);
-  if (child.exitCode === 0 && output.endsWith(`${DONE}\n`)) return output.slice(0, -DONE.length - 1);
+  if (child.exitCode === 0 && output.endsWith(`${DONE}\n`))
+    return output.slice(0, -DONE.length - 1);
   throw new ScriptError(
     errors.trim() || `${command} ended with ${child.exitCode ?? child.signalCode}`,
   );
