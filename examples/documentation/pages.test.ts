@@ -74,12 +74,16 @@ function isCommand([name, ...rest]: string[]): boolean {
   const command = findCommand(createProgram(), name);
   if (command === undefined) return false;
   const leaf = findCommand(command, rest[0]);
-  // A mere group has no options of its own; what does something itself takes no other words.
+  // A mere group has neither arguments nor options of its own.
+  const isGroup = command.commands.length > 0 && leaf === undefined;
+  const takesWords = isGroup && command.registeredArguments.length > 0;
   const isItself = command.options.length > 0 && (rest[0]?.startsWith("-") ?? true);
-  if (command.commands.length > 0 && leaf === undefined && !isItself) return false;
+  if (isGroup && !takesWords && !isItself) return false;
   // The options of `server` are another program's.
   if (name === "server") return true;
-  const end = rest.includes("--") ? rest.indexOf("--") : rest.length;
+  const ends = rest.includes("--") ? rest.indexOf("--") : rest.length;
+  // What follows the machine in `ssh` is another program's as well.
+  const end = takesWords ? rest.findIndex((word) => !word.startsWith("-")) : ends;
   const known = (leaf ?? command).options.flatMap(({ short, long }) => [short, long]);
   return rest
     .slice(0, end)

@@ -22,6 +22,10 @@ export type EventType =
   | "machine.forked"
   | "snapshot.created"
   | "snapshot.deleted"
+  | "ssh.access_created"
+  | "ssh.access_revoked"
+  | "ssh.connected"
+  | "ssh.disconnected"
   | "unknown";
 
 /** Something that happened to a machine or a snapshot. */
@@ -44,6 +48,8 @@ export interface LifecycleEvent {
   timingsMs: Record<string, number>;
   /** Why it failed, in short. */
   failure: string | undefined;
+  /** Of SSH: by which access. */
+  sshAccessId: string | undefined;
 }
 
 /** What {@link Events.list} takes. */
@@ -148,6 +154,10 @@ const TYPES: Record<Type, EventType> = {
   [Type.MACHINE_FORKED]: "machine.forked",
   [Type.SNAPSHOT_CREATED]: "snapshot.created",
   [Type.SNAPSHOT_DELETED]: "snapshot.deleted",
+  [Type.SSH_ACCESS_CREATED]: "ssh.access_created",
+  [Type.SSH_ACCESS_REVOKED]: "ssh.access_revoked",
+  [Type.SSH_CONNECTED]: "ssh.connected",
+  [Type.SSH_DISCONNECTED]: "ssh.disconnected",
 };
 
 function fromEventMessage(event: EventMessage): LifecycleEvent {
@@ -163,6 +173,7 @@ function fromEventMessage(event: EventMessage): LifecycleEvent {
     cause: event.cause,
     timingsMs: { ...event.timingsMs },
     failure: event.failure || undefined,
+    sshAccessId: event.sshAccessId || undefined,
   };
 }
 

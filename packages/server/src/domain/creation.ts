@@ -99,6 +99,7 @@ export class Creation implements AsyncDisposable {
       keepEnvironment: request.snapshotId !== "",
       networkOptional: egress === undefined,
       warmPool: request.warmPool,
+      kind: request.snapshotId === "" ? "template" : "snapshot",
       cause: "request",
     };
     const made = await this.#options.maker.make(plan, timings, signal);

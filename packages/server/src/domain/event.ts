@@ -7,7 +7,11 @@ export type EventType =
   | "machine egress set"
   | "machine forked"
   | "snapshot created"
-  | "snapshot deleted";
+  | "snapshot deleted"
+  | "ssh access created"
+  | "ssh access revoked"
+  | "ssh connected"
+  | "ssh disconnected";
 
 /** How a change came about: what its event says besides the change itself. */
 export interface EventNote {
@@ -28,6 +32,7 @@ export interface NewEvent extends EventNote {
   readonly machineId: string;
   readonly snapshotId?: string;
   readonly sourceMachineId?: string;
+  readonly sshAccessId?: string;
   readonly fromState?: MachineState;
   readonly toState?: MachineState;
 }

@@ -285,6 +285,7 @@ function planOf(
     keepEnvironment: true,
     networkOptional: true,
     warmPool: WarmPoolMode.OFF,
+    kind: "fork",
     cause: "fork",
   };
 }

@@ -7,7 +7,7 @@ import { machineNotFound, machineNotRunning } from "./faults.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import type { Lifecycle } from "./lifecycle.js";
 import type { Log } from "./log.js";
-import type { Machine, Receipt } from "./machine.js";
+import type { Machine, Receipt, RestoreKind } from "./machine.js";
 import type { MachineStore, NewMachine } from "./machine-store.js";
 import type { Starts } from "./starts.js";
 import type { Timings } from "./timings.js";
@@ -34,6 +34,8 @@ export interface Plan {
   /** On a host that gives machines no network it goes without, as if its policy let nothing pass. */
   readonly networkOptional: boolean;
   readonly warmPool: WarmPoolMode;
+  /** What its snapshot was taken of. */
+  readonly kind: RestoreKind;
   /** Why it is made: "request", "resume", "fork". */
   readonly cause: string;
 }
@@ -84,7 +86,7 @@ export class Maker {
 
   async #start(plan: Plan, timings: Timings, signal: AbortSignal): Promise<Machine> {
     const { host, lifecycle, store } = this.#options;
-    const { machine, envs, cwd, keepEnvironment, networkOptional, warmPool, cause } = plan;
+    const { machine, envs, cwd, keepEnvironment, networkOptional, warmPool, kind, cause } = plan;
     const { id, snapshotId, diskMb, timeoutSeconds, egress } = machine;
     const guest = { hostname: id, envs, cwd, keepEnvironment };
     const network = { egress, networkOptional };
@@ -102,7 +104,7 @@ export class Maker {
       {
         startedAt: now,
         timeoutAt: deadlineAfter(timeoutSeconds, now),
-        receipt: confirmedReceipt(receipt),
+        receipt: confirmedReceipt(receipt, kind),
         fromWarmPool,
       },
     );
@@ -132,7 +134,7 @@ export function deadlineAfter(seconds: number, moment: Date): Date | undefined {
 }
 
 /** @throws Fault ADOPTION_FAILED when the host released a machine that confirmed nothing. */
-function confirmedReceipt(receipt: AdoptionReceipt | undefined): Receipt {
+function confirmedReceipt(receipt: AdoptionReceipt | undefined, kind: RestoreKind): Receipt {
   if (receipt === undefined || !receipt.entropyReseeded || !receipt.identityRenewed) {
     throw new Fault(
       ErrorReason.ADOPTION_FAILED,
@@ -142,6 +144,7 @@ function confirmedReceipt(receipt: AdoptionReceipt | undefined): Receipt {
   }
   const { generation, clockSkewMs, entropyReseeded, identityRenewed } = receipt;
   return {
+    kind,
     generation: Number(generation),
     clockSkewMs: Number(clockSkewMs),
     entropyReseeded,

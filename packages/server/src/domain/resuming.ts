@@ -214,6 +214,7 @@ function planOf(alias: Machine, timeoutSeconds: number): Plan {
     keepEnvironment: true,
     networkOptional: true,
     warmPool: WarmPoolMode.OFF,
+    kind: "pause",
     cause: "resume",
   };
 }

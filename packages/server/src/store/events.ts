@@ -23,6 +23,10 @@ const TYPES: Readonly<Record<EventType, true>> = {
   "machine forked": true,
   "snapshot created": true,
   "snapshot deleted": true,
+  "ssh access created": true,
+  "ssh access revoked": true,
+  "ssh connected": true,
+  "ssh disconnected": true,
 };
 
 /** Events in a SQL database. */
@@ -125,6 +129,7 @@ export async function appendEvent(transaction: Database, event: NewEvent): Promi
       cause: event.cause,
       timings: JSON.stringify(event.timings ?? {}),
       failure: redactSecrets(event.failure ?? "").slice(0, MAX_FAILURE_LENGTH),
+      ssh_access_id: event.sshAccessId ?? "",
     })
     .execute();
 }
@@ -168,6 +173,7 @@ function fromRow(row: Selectable<EventsTable>): Event {
       jsonEntries(row.timings).map(([phase, value]) => [phase, Number(value)]),
     ),
     failure: row.failure,
+    sshAccessId: row.ssh_access_id,
   };
 }
 
