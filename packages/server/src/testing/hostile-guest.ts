@@ -155,7 +155,9 @@ export class GuestPort {
       const length = this.#unread.readUIntBE(0, 3);
       if (this.#unread.length < HEAD_BYTES + length) return;
       const head = this.#take(HEAD_BYTES + length);
-      this.#requestOf(head.readUInt32BE(5)).resolve();
+      const stream = head.readUInt32BE(5);
+      // The host's own have odd numbers.
+      if (stream === 0 || stream % 2 === 1) this.#requestOf(stream).resolve();
     }
   }
 
