@@ -140,10 +140,10 @@ test(
       stale: fc.uint8Array({ maxLength: 100 }),
       session: hostileSession,
       sizes: pieceSizes,
+      /** Whether the guest waits with each of its answers for a call. */
+      waits: fc.boolean(),
       /** Whether the guest hangs up at the end; it says nothing more else. */
       hangsUp: fc.boolean(),
-      /** How many calls it waits for before it begins. */
-      calls: fc.constantFrom(0, 1, 1, 3, 5),
     });
     await fuzz("the agent's channel", input, async (value) => {
       guest.attack = attackWith(value);
@@ -166,17 +166,17 @@ interface Attacking {
   stale: Uint8Array;
   session: Buffer[];
   sizes: number[];
+  waits: boolean;
   hangsUp: boolean;
-  calls: number;
 }
 
-function attackWith({ stale, session, sizes, hangsUp, calls }: Attacking): Attack {
+function attackWith({ stale, session, sizes, waits, hangsUp }: Attacking): Attack {
   return async (port) => {
     await port.send(Buffer.from(stale));
     await port.begin();
-    if (calls > 0) await Promise.race([port.call(calls), port.hungUp]);
-    for (const piece of torn(Buffer.concat(session), sizes)) {
-      if (!(await port.send(piece))) break;
+    for (const [index, answer] of session.entries()) {
+      if (waits) await Promise.race([port.call(index + 1), port.hungUp]);
+      for (const piece of torn(answer, sizes)) if (!(await port.send(piece))) return;
     }
     if (hangsUp) port.close();
   };

@@ -194,6 +194,7 @@ async function relay(
   };
   upstream.on("response", ({ ":status": status = 0, ...headers }) =>
     said(() => {
+      if (status < 200 || status > 599) throw new Error(`status ${status}`);
       beginResponse(response, status, headersForClient(headers));
       upstream.pipe(response, { end: false });
     }),
