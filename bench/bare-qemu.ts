@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
 import type { ClientHttp2Session } from "node:http2";
 import { join } from "node:path";
+import { helperFrame } from "@nullspace/proto/adoption";
 import {
   AGENT_SOCKET,
   type AgentLink,
@@ -58,6 +59,8 @@ export class BareQemu implements AsyncDisposable {
       resumed,
       qemu.qmp.execute("migrate-incoming", { uri: RESTORE_URI }, deadline),
     ]);
+    // The programs of a snapshot stand still until they are told to go on.
+    helper.write(helperFrame(["bench", "release"]));
     const link = await linkAgent(socket, channelKey, deadline);
     await systemClient(link.session).ping({});
     stack.move();

@@ -30,6 +30,7 @@ export async function insertEndedMachines(
       await store.insert(machine, NOTE);
       const now = new Date();
       const receipt = {
+        kind: "template" as const,
         generation: 1,
         clockSkewMs: 0,
         entropyReseeded: true,

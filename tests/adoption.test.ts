@@ -60,9 +60,59 @@ test("OpenSSH takes the host key that a machine has from the start, and nobody e
   expect(await look(child)).not.toBe(first);
 });
 
+/**
+ * Draws random bytes round after round. When the clock has been set it says in which round it saw
+ * that, and what it drew from then on.
+ */
+const FIRST_OF_ITS_CLOCK = `
+import os, time
+offset, count, drawn = time.time() - time.monotonic(), 0, []
+print("begun", flush=True)
+while len(drawn) < 100:
+    count += 1
+    value = os.urandom(8).hex()
+    before, now, after = time.monotonic(), time.time(), time.monotonic()
+    # Interrupted between the two clocks: they cannot be compared.
+    if not drawn and (after - before > 0.002 or abs(now - after - offset) < 0.02): continue
+    drawn.append(value)
+    if len(drawn) == 1: print(count, end=" ")
+print(*drawn)
+`;
+
+test("a program that runs through a fork goes on when its copy's clock and random pool are set", async () => {
+  await using machine = await server.client.machines.create();
+  await machine.files.write("/tmp/rounds.py", FIRST_OF_ITS_CLOCK);
+  const begun = Promise.withResolvers<unknown>();
+  const onStdout = begun.resolve;
+  const running = await machine.commands.run("python3 /tmp/rounds.py", {
+    background: true,
+    onStdout,
+  });
+  await begun.promise;
+  const rounds: number[] = [];
+  const drawn: string[] = [];
+  for (const { machine: child } of await machine.fork({ count: 3 })) {
+    if (child === undefined) throw new Error("a child is missing");
+    const { stdout } = await (await child.commands.connect(running.pid)).wait();
+    const [round, ...values] = stdout.replace("begun\n", "").trim().split(" ");
+    rounds.push(Number(round));
+    // The first may have been drawn before the fork, in the round that it fell into.
+    drawn.push(...values.slice(1));
+    await child.kill();
+  }
+  // All count from one instant: whoever reads the old clock once more sees the new one rounds later.
+  expect(Math.max(...rounds) - Math.min(...rounds)).toBeLessThanOrEqual(1);
+  expect(drawn).toHaveLength(3 * 99);
+  expect(new Set(drawn).size).toBe(drawn.length);
+});
+
 test("the receipt confirms clock, entropy and identity", async () => {
   await using machine = await server.client.machines.create();
-  expect(machine.receipt).toMatchObject({ entropyReseeded: true, identityRenewed: true });
+  expect(machine.receipt).toMatchObject({
+    kind: "template",
+    entropyReseeded: true,
+    identityRenewed: true,
+  });
   expect(machine.receipt?.generation).toBe(1);
   expect(Math.abs(machine.receipt?.clockSkewMs ?? Infinity)).toBeLessThanOrEqual(100);
 

@@ -58,7 +58,7 @@ test("state is not lost on the first, second or third pause and resume", async (
     expect((await machines.getInfo(machine.id)).state).toBe("paused");
     const resumed = await machines.resume(snapshot.id);
     expect(resumed.id).not.toBe(machine.id);
-    expect(resumed.receipt).toMatchObject({ generation, entropyReseeded: true });
+    expect(resumed.receipt).toMatchObject({ kind: "pause", generation, entropyReseeded: true });
     const now = await counted(resumed);
     expect(now).toBeGreaterThan(last);
     last = now;
@@ -107,7 +107,11 @@ test("eight children of one instant are eight machines", async () => {
   for (const { machine, error } of children) {
     expect(error).toBeUndefined();
     if (machine === undefined) continue;
-    expect(machine.receipt).toMatchObject({ entropyReseeded: true, identityRenewed: true });
+    expect(machine.receipt).toMatchObject({
+      kind: "fork",
+      entropyReseeded: true,
+      identityRenewed: true,
+    });
     const before = Date.now();
     const { stdout } = await machine.commands.run(`date +%s%3N; ${identity.join("; ")}`);
     const [time, ...facts] = stdout.trim().split("\n");

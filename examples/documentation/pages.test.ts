@@ -74,10 +74,13 @@ function isCommand([name, ...rest]: string[]): boolean {
   const command = findCommand(createProgram(), name);
   if (command === undefined) return false;
   const leaf = findCommand(command, rest[0]);
-  if (command.commands.length > 0 && leaf === undefined) return false;
+  const isGroup = command.commands.length > 0 && leaf === undefined;
+  if (isGroup && command.registeredArguments.length === 0) return false;
   // The options of `server` are another program's.
   if (name === "server") return true;
-  const end = rest.includes("--") ? rest.indexOf("--") : rest.length;
+  const ends = rest.includes("--") ? rest.indexOf("--") : rest.length;
+  // What follows the machine in `ssh` is another program's as well.
+  const end = isGroup ? rest.findIndex((word) => !word.startsWith("-")) : ends;
   const known = (leaf ?? command).options.flatMap(({ short, long }) => [short, long]);
   return rest
     .slice(0, end)

@@ -21,7 +21,7 @@ await build({
   logLevel: "warning",
 });
 
-const flags = ["-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s"];
+const flags = ["-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-pthread"];
 for (const name of ["guest-helper", "file-watcher"]) {
   execFileSync("gcc", [...flags, `native/${name}.c`, "-o", `dist/bundle/${name}`], {
     stdio: "inherit",

@@ -7,6 +7,7 @@ export * from "./gen/nullspace/v1/project_pb.js";
 export * from "./gen/nullspace/v1/scope_pb.js";
 export * from "./gen/nullspace/v1/preview_pb.js";
 export * from "./gen/nullspace/v1/snapshot_pb.js";
+export * from "./gen/nullspace/v1/ssh_pb.js";
 export * from "./gen/nullspace/v1/transfer_pb.js";
 export * from "./headers.js";
 export * from "./scopes.js";

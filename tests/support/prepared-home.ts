@@ -25,8 +25,12 @@ export default async function setup(project: TestProject) {
   }
   {
     await using server = await startServer({ home });
-    const machine = await server.client.machines.create();
-    await machine.kill();
+    try {
+      const machine = await server.client.machines.create();
+      await machine.kill();
+    } catch (cause) {
+      throw new Error(`no first machine; the server's log:\n${server.log}`, { cause });
+    }
   }
   project.provide("preparedHome", home);
 }

@@ -12,6 +12,10 @@
 // be handed one (the master side of a terminal cannot be opened through /proc),
 // so the helper keeps the master and carries bytes between it and two pipes.
 //
+// It also starts a server of SSH for each connection to a port of the guest's loopback, once it was
+// told to. A server that waited for connections would be copied into every fork, with the keys in
+// its memory; a socket that waits costs nothing and knows nothing.
+//
 // Started with NULLSPACE_ASKPASS in its environment it is no helper but what git
 // and ssh run to ask for a password: it asks the agent, at the socket named there.
 //
@@ -21,8 +25,8 @@
 //                              "exit PID CODE SIGNAL",
 //                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held),
 //                              "adopted NONCE EPOCH CHANNEL_KEY STATE"
-// The host sends frames of the same form over a serial port of their own, "adopt" and "set-time",
-// and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
+// The host sends frames of the same form over a serial port of their own, "adopt", "set-time", "hold",
+// "release" and "renew", and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
 // go through the agent: a restored guest runs this little code in no time, while the agent's own
 // first steps take most of a second under emulation. Here they happen beside each other.
 // Descriptors are numbers of this process; the agent opens /proc/<helper>/fd/<n>.
@@ -31,13 +35,17 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/random.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -380,6 +388,58 @@ static int release(pid_t pid) {
   return -1;
 }
 
+// --- a server for each connection ---------------------------------------------
+
+static int listener = -1;
+static char **server_argv;
+
+static char **copy_strings(char **from, int count) {
+  char **copy = calloc(count + 1, sizeof *copy);
+  if (!copy) abort();
+  for (int i = 0; i < count; i++)
+    if (!(copy[i] = strdup(from[i]))) abort();
+  return copy;
+}
+
+static int listen_on_loopback(const char *port) {
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(port))};
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), yes = 1;
+  if (fd < 0) return -1;
+  if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0 &&
+      bind(fd, (struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 64) == 0)
+    return fd;
+  int saved = errno;
+  close(fd);
+  errno = saved;
+  return -1;
+}
+
+// serve PORT ARGV...: from now on each connection to this port of 127.0.0.1 (any that is free when 0)
+// is standard input and output of a process of its own. Told again, it keeps its port. Answers with the port.
+static int serve(const char *port, char **argv, int count) {
+  struct sockaddr_in address;
+  socklen_t size = sizeof address;
+  if (listener < 0 && (listener = listen_on_loopback(port)) < 0) return -1;
+  for (char **s = server_argv; s && *s; s++) free(*s);
+  free(server_argv);
+  server_argv = copy_strings(argv, count);
+  return getsockname(listener, (struct sockaddr *)&address, &size) == 0 ? ntohs(address.sin_port) : -1;
+}
+
+static void start_server(void) {
+  static char *environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+  struct spawn s = {.argv = server_argv, .envp = environment, .cwd = "/", .uid = geteuid(), .gid = getegid()};
+  int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  if (fd < 0) return;
+  s.ends[0] = s.ends[1] = fd;
+  // Where it complains: the console.
+  s.ends[2] = 2;
+  // One that cannot be started ends, and with it the connection.
+  if (vfork() == 0) become(&s);
+  close(fd);
+}
+
 // --- the machine ------------------------------------------------------------
 
 static int set_time(const char *seconds, const char *nanoseconds) {
@@ -510,6 +570,9 @@ static const char *below(const char *root, const char *path) {
   return result;
 }
 
+// What lets users of the former machine in by SSH.
+static int remove_principals(const char *path) { return unlink(path) == 0 || errno == ENOENT ? 0 : -1; }
+
 #define HOST_KEY "ssh_host_ed25519_key"
 
 // The one host key of the machine; those of another kind are of the machine before, and go. By
@@ -540,14 +603,90 @@ struct adoption {
       *channel_key, *grow, *host_key, *public_host_key;
 };
 
+// --- holding the guest ------------------------------------------------------
+
+// A program that goes on in a copy must find the copy's clock and random bytes, never those of the
+// original. So nothing of normal priority runs from just before a capture until its copy is renewed, or
+// its source released: a thread on each processor is in the way. This program's own goes before them.
+// Freezing the programs instead would break their system calls off, in the source as well.
+enum { HELPER_PRIORITY = 2, HOLDER_PRIORITY = 1 };
+
+// A host that dies meanwhile releases nobody. Below what the kernel grants such threads of a second.
+static const double hold_seconds = 0.9;
+
+static volatile int held, holding;
+static volatile double held_until;
+static int holders, hold_requests;
+
+static double monotonic(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + t.tv_nsec / 1e9;
+}
+
+static int before_normal_programs(pid_t thread, int priority) {
+  struct sched_param param = {.sched_priority = priority};
+  // What this program starts is of normal priority again.
+  return sched_setscheduler(thread, SCHED_FIFO | SCHED_RESET_ON_FORK, &param);
+}
+
+static void *holder(void *processor) {
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET((intptr_t)processor, &only);
+  sched_setaffinity(0, sizeof only, &only);
+  if (before_normal_programs(0, HOLDER_PRIORITY) != 0) return NULL;
+  for (uint64_t one; read(hold_requests, &one, sizeof one) == sizeof one;) {
+    __atomic_add_fetch(&holding, 1, __ATOMIC_SEQ_CST);
+    while (held && monotonic() < held_until) __builtin_ia32_pause();
+    __atomic_sub_fetch(&holding, 1, __ATOMIC_SEQ_CST);
+  }
+  return NULL;
+}
+
+static int prepare_to_hold(void) {
+  pthread_attr_t small;
+  holders = sysconf(_SC_NPROCESSORS_ONLN);
+  hold_requests = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+  if (hold_requests < 0 || before_normal_programs(0, HELPER_PRIORITY) != 0) return -1;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 65536);
+  for (intptr_t i = 0; i < holders; i++) {
+    pthread_t thread;
+    errno = pthread_create(&thread, &small, holder, (void *)i);
+    if (errno != 0) return -1;
+  }
+  return 0;
+}
+
+static int hold(void) {
+  uint64_t requests = holders;
+  held_until = monotonic() + hold_seconds;
+  held = 1;
+  if (write(hold_requests, &requests, sizeof requests) != sizeof requests) return -1;
+  // The one on this thread's own processor begins when this thread waits.
+  while (holding < holders - 1 && monotonic() < held_until) {}
+  return 0;
+}
+
+static void release_hold(void) { held = 0; }
+
+// Gives the step that failed, or NULL. The clock first: each moment makes the host's older.
+static const char *renew(const char *seconds, const char *nanoseconds, const char *entropy) {
+  const char *step = set_time(seconds, nanoseconds) != 0 ? "set-time" : reseed(entropy) != 0 ? "reseed" : NULL;
+  release_hold();
+  return step;
+}
+
+// --- adoption ---------------------------------------------------------------
+
 // Makes the guest a machine of its own. Gives the step that failed, or NULL.
 static const char *adopt(const char *root, const char *folder, struct adoption a) {
   char id[64], generation[32], name[128];
   snprintf(id, sizeof id, "%s\n", a.machine_id);
   snprintf(generation, sizeof generation, "%s\n", a.generation);
-  // The clock first: each moment makes the host's older.
-  if (set_time(a.seconds, a.nanoseconds) != 0) return "set-time";
-  if (reseed(a.entropy) != 0) return "reseed";
+  const char *failed = renew(a.seconds, a.nanoseconds, a.entropy);
+  if (failed) return failed;
   if (write_file(below(root, "/etc/machine-id"), 0444, id, 0) != 0) return "machine-id";
   if (access(below(root, "/var/lib/dbus"), F_OK) == 0 &&
       write_file(below(root, "/var/lib/dbus/machine-id"), 0444, id, 0) != 0)
@@ -557,6 +696,7 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
   if (write_hosts(below(root, "/etc/hosts"), a.hostname) != 0) return "hosts";
   if (!dry_run && sethostname(a.hostname, strlen(a.hostname)) != 0) return "hostname";
   if (write_host_key(below(root, "/etc/ssh"), a.host_key, a.public_host_key) != 0) return "host-key";
+  if (remove_principals(below(folder, "/ssh/principals")) != 0) return "principals";
   snprintf(name, sizeof name, "%s\n", a.boot_id);
   if (write_file(below(folder, "/boot_id"), 0644, name, 0) != 0) return "boot-id";
   // Their readers take the first line alone, so one write makes them whole.
@@ -620,6 +760,13 @@ static void handle_host(char **field, int count) {
   errno = EINVAL;
   if (count == 4 && strcmp(field[1], "set-time") == 0) {
     step = set_time(field[2], field[3]) == 0 ? NULL : "set-time";
+  } else if (count == 2 && strcmp(field[1], "hold") == 0) {
+    step = hold() == 0 ? NULL : "hold";
+  } else if (count == 2 && strcmp(field[1], "release") == 0) {
+    release_hold();
+    step = NULL;
+  } else if (count == 5 && strcmp(field[1], "renew") == 0) {
+    step = renew(field[2], field[3], field[4]);
   } else if (count == 3 + ADOPT_ARGUMENTS && strcmp(field[1], "adopt") == 0) {
     a = adoption_of(field + 3);
     step = adopt(root_folder, state_folder, a);
@@ -671,6 +818,15 @@ static void handle(char *frame, uint32_t length) {
     if (step) verb = step;
   }
   else if (strcmp(verb, "sync") == 0 && arguments == 0) sync(), result = 0;
+  else if (strcmp(verb, "serve") == 0 && arguments >= 2) {
+    int number = serve(arg[0], arg + 1, arguments - 1);
+    if (number > 0) {
+      tell("ok %s %d\n", seq, number);
+      free(field);
+      return;
+    }
+    result = -1;
+  }
   else result = -1;
   if (result == 0) tell("ok %s\n", seq);
   else tell("error %s %s %d\n", seq, verb, errno);
@@ -699,9 +855,11 @@ static int listen_on(const char *path) {
   return fd;
 }
 
-// What to wait for: the helper's own four, then three of each terminal.
+enum { OWN_POLLS = 5 };
+
+// What to wait for: the helper's own, then three of each terminal.
 static size_t what_to_poll(struct pollfd **polls, size_t *room, int signals, int server) {
-  size_t count = 4;
+  size_t count = OWN_POLLS;
   for (struct child *c = children; c; c = c->next) count += c->terminal ? 3 : 0;
   if (count > *room && !(*polls = realloc(*polls, (*room = count * 2) * sizeof **polls))) abort();
   struct pollfd *p = *polls;
@@ -710,6 +868,7 @@ static size_t what_to_poll(struct pollfd **polls, size_t *room, int signals, int
   *p++ = (struct pollfd){client, POLLIN, 0};
   // A port whose host is gone says so for ever: look again from time to time.
   *p++ = (struct pollfd){host_is_there ? port : -1, POLLIN, 0};
+  *p++ = (struct pollfd){listener, POLLIN, 0};
   for (struct child *c = children; c; c = c->next) {
     if (!c->terminal) continue;
     struct carrier *in = &c->terminal->in, *out = &c->terminal->out;
@@ -813,6 +972,10 @@ int main(int argc, char **argv) {
   sigemptyset(&mask);
   sigaddset(&mask, SIGCHLD);
   sigprocmask(SIG_BLOCK, &mask, NULL);
+  if (!dry_run && prepare_to_hold() != 0) {
+    perror("real-time priority");
+    return 1;
+  }
   signal(SIGPIPE, SIG_IGN);
   int signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
   // The starter waits for the end of our standard output; from now on the socket is all there is.
@@ -830,7 +993,7 @@ int main(int argc, char **argv) {
       continue;
     }
     // Before anything that adds or takes away children: they are in the order of what was polled.
-    size_t at_poll = 4;
+    size_t at_poll = OWN_POLLS;
     for (struct child *c = children; c; c = c->next) {
       if (!c->terminal) continue;
       struct pollfd *p = polls + at_poll;
@@ -842,6 +1005,7 @@ int main(int argc, char **argv) {
       while (read(signals, &info, sizeof info) > 0) {}
       reap();
     }
+    if (polls[4].revents) start_server();
     if (polls[3].revents & POLLIN) serve_host(&from_host);
     host_is_there = !(polls[3].revents & POLLHUP);
     if (!host_is_there) from_host.filled = 0;

@@ -7,6 +7,7 @@ import {
   PortService,
   ProcessService,
   PtyService,
+  SshdService,
   SystemService,
 } from "@nullspace/proto/agent";
 import { adoptionMark } from "@nullspace/proto/channel";
@@ -29,9 +30,14 @@ import { processService } from "./process/process-service.js";
 import { ptyService } from "./pty/pty-service.js";
 import { PtyTable } from "./pty/pty-table.js";
 import { Http2Endpoint } from "./rpc/http2-endpoint.js";
+import { Sshd } from "./ssh/sshd.js";
+import { sshdService } from "./ssh/sshd-service.js";
 import type { Guest } from "./system/adopt.js";
 import { systemService } from "./system/system-service.js";
 import { warmUp } from "./system/warm-up.js";
+
+/** Where the machine's sshd is found, on its loopback. */
+const SSH_PORT = 22;
 
 /** When what can wait is done, in milliseconds after an adoption: the machine's first command wants the processor. */
 const AFTER_FIRST_COMMAND_MS = 1000;
@@ -62,11 +68,12 @@ export interface AgentOptions {
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
   const { port, stateFolder, sandboxed, onDefect } = options;
   const state = new StateStore(stateFolder);
+  const root = sandboxed ? sandboxRoot(stateFolder) : "";
   if (!sandboxed) outliveUserProcesses();
   await using helper = await GuestHelper.open({
     program: options.helperProgram,
     stateFolder,
-    root: sandboxed ? sandboxRoot(stateFolder) : "",
+    root,
     test: sandboxed,
   });
   if (!sandboxed) separateUserProcesses(helper.pid);
@@ -85,6 +92,15 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const network = new GitNetwork(git, desk, newFolder);
   const uploads = new Uploads(join(stateFolder, "uploads"), onDefect);
   const guest: Guest = { helper, state };
+  const sshd = new Sshd({
+    helper,
+    state,
+    folder: join(stateFolder, "ssh"),
+    etc: `${root}/etc/ssh`,
+    sshd: "/usr/sbin/sshd",
+    // Port 22 is this computer's own then.
+    port: sandboxed ? 0 : SSH_PORT,
+  });
   const system = systemService({
     guest,
     setChannelKey: (key) => channel.setKey(key),
@@ -100,6 +116,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     router.service(PtyService, ptyService(ptys));
     router.service(GitService, gitService({ git, network, newFolder }));
     router.service(PortService, portService());
+    router.service(SshdService, sshdService(sshd));
   };
   using endpoint = new Http2Endpoint(routes, () => state.settled(), onDefect);
   const channel = new Channel({

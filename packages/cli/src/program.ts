@@ -14,6 +14,7 @@ import { addProcessCommands } from "./commands/process.command.js";
 import { addProjectCommands } from "./commands/project.command.js";
 import { addShellCommand } from "./commands/shell.command.js";
 import { addSnapshotCommands } from "./commands/snapshot.command.js";
+import { addSshCommands } from "./commands/ssh.command.js";
 import { ExitCode } from "./exit-code.js";
 import { VERSION } from "./version.js";
 
@@ -40,6 +41,8 @@ export function createProgram(): Command {
     .description("Machines for AI agents: real Linux VMs in milliseconds.")
     .version(VERSION, "-V, --version")
     .helpCommand(true)
+    // What follows the machine in `nullspace ssh` is ssh's.
+    .enablePositionalOptions()
     .showHelpAfterError("(add --help for what there is)")
     .showSuggestionAfterError()
     .addHelpText("after", EXAMPLES);
@@ -48,6 +51,7 @@ export function createProgram(): Command {
   addEventsCommand(program);
   addExecCommand(program);
   addShellCommand(program);
+  addSshCommands(program);
   addCpCommand(program);
   addFilesCommands(program);
   addGitCommands(program);

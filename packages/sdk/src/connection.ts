@@ -9,6 +9,7 @@ import {
   ProjectService,
   PreviewService,
   SnapshotService,
+  SshService,
   TransferService,
 } from "@nullspace/proto";
 import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
@@ -50,6 +51,7 @@ export class Connection {
   readonly projects: Client<typeof ProjectService>;
   readonly audit: Client<typeof AuditService>;
   readonly transfers: Client<typeof TransferService>;
+  readonly ssh: Client<typeof SshService>;
   readonly processes: Client<typeof ProcessService>;
   readonly files: Client<typeof FileService>;
   readonly ptys: Client<typeof PtyService>;
@@ -77,6 +79,7 @@ export class Connection {
     this.projects = createClient(ProjectService, transport);
     this.audit = createClient(AuditService, transport);
     this.transfers = createClient(TransferService, transport);
+    this.ssh = createClient(SshService, transport);
     this.processes = createClient(ProcessService, transport);
     this.files = createClient(FileService, transport);
     this.ptys = createClient(PtyService, transport);

@@ -21,6 +21,10 @@ export type EventType =
   | "machine.forked"
   | "snapshot.created"
   | "snapshot.deleted"
+  | "ssh.access_created"
+  | "ssh.access_revoked"
+  | "ssh.connected"
+  | "ssh.disconnected"
   | "unknown";
 
 /** Something that happened to a machine or a snapshot. */
@@ -43,6 +47,8 @@ export interface LifecycleEvent {
   timingsMs: Record<string, number>;
   /** Why it failed, in short. */
   failure: string | undefined;
+  /** Of SSH: by which access. */
+  sshAccessId: string | undefined;
 }
 
 /** What {@link Events.list} takes. */
@@ -146,6 +152,10 @@ const TYPES: Record<Type, EventType> = {
   [Type.MACHINE_FORKED]: "machine.forked",
   [Type.SNAPSHOT_CREATED]: "snapshot.created",
   [Type.SNAPSHOT_DELETED]: "snapshot.deleted",
+  [Type.SSH_ACCESS_CREATED]: "ssh.access_created",
+  [Type.SSH_ACCESS_REVOKED]: "ssh.access_revoked",
+  [Type.SSH_CONNECTED]: "ssh.connected",
+  [Type.SSH_DISCONNECTED]: "ssh.disconnected",
 };
 
 function fromEventMessage(event: EventMessage): LifecycleEvent {
@@ -161,6 +171,7 @@ function fromEventMessage(event: EventMessage): LifecycleEvent {
     cause: event.cause,
     timingsMs: { ...event.timingsMs },
     failure: event.failure || undefined,
+    sshAccessId: event.sshAccessId || undefined,
   };
 }
 

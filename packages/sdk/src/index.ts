@@ -77,6 +77,7 @@ export type {
   GetInfoOptions,
   ListOptions,
   NetworkOptions,
+  RestoreKind,
   RunOnceOptions,
   SetTimeoutOptions,
 } from "./machine-options.js";
@@ -114,6 +115,12 @@ export type {
   SignedPreviewUrl,
   WaitForPreviewOptions,
 } from "./previews/options.js";
+export type {
+  CreateSshAccessOptions,
+  ListSshAccessOptions,
+  SshAccess,
+  SshAccessInfo,
+} from "./ssh.js";
 export type { Previews } from "./previews/previews.js";
 export { redactPreviewToken, redactPreviewUrl } from "@nullspace/proto";
 export type {

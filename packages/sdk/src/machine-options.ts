@@ -1,4 +1,4 @@
-import type { AdoptionReceipt as ReceiptMessage } from "@nullspace/proto";
+import { type AdoptionReceipt as ReceiptMessage, RestoreKind as Kind } from "@nullspace/proto";
 import type { CallOptions } from "./call.js";
 import type { BaseCommandOptions } from "./commands/options.js";
 import type { MachineField, MachineState, TimeoutAction, WarmPoolMode } from "./machine-info.js";
@@ -50,15 +50,23 @@ export interface CreateOptions extends CallOptions {
   idempotencyKey?: string | undefined;
 }
 
+/**
+ * What a machine's memory was restored from: a template (a machine as new), a snapshot, a paused
+ * machine that goes on, or a running machine that was forked.
+ */
+export type RestoreKind = "template" | "snapshot" | "pause" | "fork";
+
 /** What a machine confirmed before it was released to you. */
 export interface AdoptionReceipt {
+  /** What it was restored from: a wake never gives a machine as new. */
+  kind: RestoreKind;
   /** How many times this machine's memory has been restored. */
   generation: number;
   /** The guest's clock minus the host's, after it was set, in milliseconds. */
   clockSkewMs: number;
   /** The kernel's random pool took fresh entropy. */
   entropyReseeded: boolean;
-  /** Machine-id, hostname and agent key are new. SSH host keys follow a moment later. */
+  /** Machine-id, hostname and agent key and SSH host key are new. */
   identityRenewed: boolean;
 }
 
@@ -103,9 +111,19 @@ export interface ConnectOptions extends CallOptions {
 /** What {@link Machine.runOnce} takes: options of the machine and of the command. */
 export interface RunOnceOptions extends CreateOptions, Omit<BaseCommandOptions, "background"> {}
 
+const KINDS: Readonly<Record<Kind, RestoreKind>> = {
+  // A server of before kinds tells none.
+  [Kind.UNSPECIFIED]: "snapshot",
+  [Kind.TEMPLATE]: "template",
+  [Kind.SNAPSHOT]: "snapshot",
+  [Kind.PAUSE]: "pause",
+  [Kind.FORK]: "fork",
+};
+
 /** What a machine confirmed, as the SDK tells it. */
 export function fromReceipt(receipt: ReceiptMessage): AdoptionReceipt {
   return {
+    kind: KINDS[receipt.kind],
     generation: Number(receipt.generation),
     clockSkewMs: Number(receipt.clockSkewMs),
     entropyReseeded: receipt.entropyReseeded,

@@ -39,6 +39,7 @@ describe("create and kill", () => {
       });
       id = machine.id;
       expect(machine.receipt).toEqual({
+        kind: "pause",
         generation: 2,
         clockSkewMs: -3,
         entropyReseeded: true,

@@ -35,6 +35,13 @@ import type {
   WaitForPreviewOptions,
 } from "./previews/options.js";
 import { Previews } from "./previews/previews.js";
+import {
+  type CreateSshAccessOptions,
+  type ListSshAccessOptions,
+  type SshAccess,
+  type SshAccessInfo,
+  SshCalls,
+} from "./ssh.js";
 import { Pty } from "./pty/pty.js";
 
 /**
@@ -369,6 +376,39 @@ export class Machine implements AsyncDisposable {
     options: PreviewProxyOptions = {},
   ): Promise<PreviewProxyTarget> {
     return this.#previews.proxyTarget(port, options);
+  }
+
+  /**
+   * Signs your public key for this machine, so that stock OpenSSH gets in for a while:
+   * a certificate, a line for `known_hosts`, and a token for the relay that carries the
+   * connection. `nullspace ssh` does all of it.
+   *
+   * @throws InvalidArgumentError when the key is not one, or is too weak
+   * @throws ConflictError `MACHINE_NOT_RUNNING`; `SSH_UNAVAILABLE` when the machine has no OpenSSH
+   * @example
+   * ```ts
+   * const { certificate, knownHosts, relayUrl } = await machine.createSshAccess({
+   *   publicKey: await readFile("key.pub", "utf8"),
+   *   expiresInMinutes: 15,
+   * });
+   * ```
+   */
+  createSshAccess(options: CreateSshAccessOptions): Promise<SshAccess> {
+    return new SshCalls(this.#connection).create(this.id, options);
+  }
+
+  /** Lists what {@link createSshAccess} granted for this machine, newest first. */
+  listSshAccess(options: ListSshAccessOptions = {}): PagePromise<SshAccessInfo> {
+    return new SshCalls(this.#connection).list(this.id, options);
+  }
+
+  /**
+   * Ends an access at once, with the connections that it was used for. Revoking it again succeeds.
+   *
+   * @throws NotFoundError `SSH_ACCESS_NOT_FOUND`
+   */
+  revokeSshAccess(accessId: string, options: CallOptions = {}): Promise<SshAccessInfo> {
+    return new SshCalls(this.#connection).revoke(accessId, options);
   }
 
   /** Kills the machine, unless it was paused through this handle: who saves it wants it again. */

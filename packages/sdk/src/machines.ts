@@ -24,6 +24,13 @@ import type { PagePromise } from "./page.js";
 import type { PreviewGrant } from "./previews/options.js";
 import { Previews } from "./previews/previews.js";
 import type { SnapshotInfo } from "./snapshots.js";
+import {
+  type CreateSshAccessOptions,
+  type ListSshAccessOptions,
+  type SshAccess,
+  type SshAccessInfo,
+  SshCalls,
+} from "./ssh.js";
 
 /** The machines of one account: what the static methods of {@link Machine} do, for this client. */
 export class Machines {
@@ -103,5 +110,20 @@ export class Machines {
   /** See {@link Machine.setTimeout}. */
   setTimeout(id: string, options: SetTimeoutOptions): Promise<MachineInfo> {
     return this.#calls.setTimeout(id, options);
+  }
+
+  /** See {@link Machine.createSshAccess}. */
+  createSshAccess(id: string, options: CreateSshAccessOptions): Promise<SshAccess> {
+    return new SshCalls(this.#connection).create(id, options);
+  }
+
+  /** See {@link Machine.listSshAccess}. */
+  listSshAccess(id: string, options: ListSshAccessOptions = {}): PagePromise<SshAccessInfo> {
+    return new SshCalls(this.#connection).list(id, options);
+  }
+
+  /** See {@link Machine.revokeSshAccess}. */
+  revokeSshAccess(accessId: string, options: CallOptions = {}): Promise<SshAccessInfo> {
+    return new SshCalls(this.#connection).revoke(accessId, options);
   }
 }

@@ -24,7 +24,13 @@ beforeEach(() => {
   return () => client.close();
 });
 
-const RECEIPT = { generation: 2, clockSkewMs: -3, entropyReseeded: true, identityRenewed: true };
+const RECEIPT = {
+  kind: "pause",
+  generation: 2,
+  clockSkewMs: -3,
+  entropyReseeded: true,
+  identityRenewed: true,
+};
 
 describe("pause and resume", () => {
   test("a paused machine goes on under a new id, with a receipt", async () => {

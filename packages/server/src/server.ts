@@ -10,6 +10,7 @@ import type { CapacityLimits } from "./domain/capacity.js";
 import { ControlPlane } from "./domain/control-plane.js";
 import type { HostClient } from "./domain/host.js";
 import type { Log } from "./domain/log.js";
+import { SshAccesses } from "./domain/ssh/accesses.js";
 import type { ProjectLimits } from "./domain/project.js";
 import { SigningKeys } from "./domain/signing-keys.js";
 import { parsePreviewHost, parsePreviewSite, type PreviewSite } from "./domain/preview-address.js";
@@ -20,10 +21,14 @@ import { type AdmittedCall, type AgentCall, AgentProxy } from "./edge/agent-prox
 import type { EdgeRequest, EdgeResponse } from "./edge/exchange.js";
 import { PreviewEdge } from "./edge/preview/preview-edge.js";
 import { Probe } from "./edge/preview/probe.js";
+import { GuestSshds } from "./edge/ssh/guest-sshds.js";
+import { SshRelay } from "./edge/ssh/relay.js";
 import { Transfers } from "./edge/transfer/transfers.js";
+import { openTunnel } from "./edge/tunnel/port-tunnel.js";
 import { ensureOperatorCredentials } from "./home/operator-credentials.js";
 import { ServerHome } from "./home/server-home.js";
 import { ServerLock } from "./home/server-lock.js";
+import { OpensshAuthority } from "./home/ssh-authority.js";
 import { createApp } from "./http/app.js";
 import { CONSOLE_PATH, ConsoleFiles } from "./http/console-files.js";
 import {
@@ -32,8 +37,8 @@ import {
   type RequestHandler,
   type UpgradeHandler,
 } from "./http/listener.js";
-import { isPrivate } from "./http/private-way.js";
 import { answerText } from "./http/plain-answers.js";
+import { createUpgrades } from "./http/upgrades.js";
 import { rpcName } from "./rpc/rpc-name.js";
 import { apiOptions } from "./rpc/routes.js";
 import { SqlAuditStore } from "./store/audit.js";
@@ -45,7 +50,11 @@ import { SqlMachineStore } from "./store/machines.js";
 import { SqlProjectStore } from "./store/projects.js";
 import { SqlPreviewStore } from "./store/previews.js";
 import { SqlSnapshotStore } from "./store/snapshots.js";
+import { SqlSshAccessStore } from "./store/ssh-accesses.js";
 import { NO_RESERVE, SpaceReserve } from "./store/space-reserve.js";
+
+/** Where sshd listens in a machine, and nothing else of what listens there. */
+const LOOPBACK = "127.0.0.1";
 
 /** What a server needs of the host that runs its machines. */
 export interface Host extends AsyncDisposable {
@@ -111,6 +120,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     upgrades: {
       wants: (request) => upgrades?.wants(request) ?? false,
       take: (request, socket, head) => upgrades?.take(request, socket, head),
+      connect(request, socket, head) {
+        if (upgrades === undefined) socket.destroy();
+        else upgrades.connect(request, socket, head);
+      },
     },
     certificate: options.certificate,
   });
@@ -128,6 +141,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const onDefect = (err: unknown) => log.error({ err }, "defect");
   const signingKeys = await SigningKeys.open(home.signingKeys);
   const previewTokens = new PreviewTokens(signingKeys, await home.trafficKey());
+  const sshAccessStore = new SqlSshAccessStore(database);
   const controlPlane = stack.use(
     new ControlPlane({
       hostId: await home.hostId(),
@@ -142,6 +156,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       keepAuditMs: options.keepAuditMs,
       previewStore: new SqlPreviewStore(database),
       previewTokens,
+      sshAccessStore,
       capacity: options.capacity,
       keepEndedMs: options.keepEndedMs,
       eagerTemplate: "base",
@@ -156,6 +171,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const connectAgent = (machineId: string, signal: AbortSignal) =>
     host.connectAgent(machineId, signal);
   const use = (machineId: string) => controlPlane.activity.begin(machineId);
+  const requireTls = options.certificate !== undefined;
   const { previews } = controlPlane;
   const previewEdge = new PreviewEdge({
     parseHost: (name) => parsePreviewHost(previewSite, name),
@@ -172,10 +188,32 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     stopping: stopping.signal,
     onDefect,
   });
+  const authority = new OpensshAuthority(home.sshAuthorityFile);
+  // Made now, while nobody waits for it. If that fails, whoever wants access is told.
+  await authority.publicKey().catch((err: unknown) => log.warn({ err }, "SSH is not available"));
+  const sshAccesses = new SshAccesses({
+    machines: controlPlane.machines,
+    machinesOf: (projectId) => controlPlane.machinesOf({ projectId }),
+    store: sshAccessStore,
+    authority,
+    sshds: new GuestSshds(connectAgent),
+    connections: controlPlane.sshConnections,
+    onEvent: () => controlPlane.events.notify(),
+  });
+  const sshRelay = stack.use(
+    new SshRelay({
+      admit: (token, machineId, signal) => sshAccesses.admit(token, machineId, signal),
+      dial: async (machineId, port, signal) =>
+        openTunnel(await connectAgent(machineId, signal), { port, host: LOOPBACK }, signal),
+      stopping: stopping.signal,
+      onDefect,
+    }),
+  );
   app = createApp({
     api: apiOptions({
       controlPlane,
       transferUrls,
+      sshAccesses,
       signingKeys,
       previewTokens,
       previewSite,
@@ -202,12 +240,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       onDefect,
     }),
     previews: previewEdge,
-    requireTls: options.certificate !== undefined,
+    requireTls,
     console: await ConsoleFiles.load(consoleDirectory()),
     stopping: stopping.signal,
     log,
   });
-  upgrades = previewUpgrades(previewEdge, options.certificate !== undefined);
+  upgrades = createUpgrades({ previews: previewEdge, sshRelay, requireTls });
   log.info({ url, home: home.path, pid: process.pid }, "ready");
 
   const running = stack.move();
@@ -217,6 +255,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     consoleUrl: `${url}${CONSOLE_PATH}`,
     async [Symbol.asyncDispose]() {
       log.info({ graceMs: options.graceMs }, "stopping");
+      controlPlane.sshConnections[Symbol.dispose]();
       stopping.abort(serverStopping());
       await listener.close(options.graceMs);
       await running.disposeAsync();
@@ -233,20 +272,6 @@ function previewSiteOf(options: ServerOptions, port: number): PreviewSite {
   throw new StartError(`${JSON.stringify(options.previewDomain)} is no domain for previews`, {
     remedy: 'Give --preview-domain a domain, or a URL such as "https://preview.example.com".',
   });
-}
-
-/** WebSockets, to hosts of previews; whatever else asks for another protocol goes on with HTTP. */
-function previewUpgrades(edge: PreviewEdge, requireTls: boolean): UpgradeHandler {
-  return {
-    wants: (request) =>
-      request.headers.upgrade?.toLowerCase() === "websocket" &&
-      edge.placeOf(request) !== undefined &&
-      (!requireTls || isPrivate(request)),
-    take(request, socket, head) {
-      const place = edge.placeOf(request) ?? "none";
-      void edge.upgrade(place, request, socket, head);
-    },
-  };
 }
 
 /** While the server starts: alive, but not ready. Clients of every protocol take 503 for "unavailable". */

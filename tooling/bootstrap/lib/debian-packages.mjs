@@ -16,6 +16,8 @@ export const RUNTIME_PACKAGES = [
   "libc6-dev",
   "mmdebstrap",
   "nftables",
+  // Signs access to machines by SSH.
+  "openssh-client",
   "qemu-system-x86",
   "qemu-utils",
   "squashfs-tools",
@@ -28,15 +30,16 @@ export const RUNTIME_PACKAGES = [
  */
 export const TEST_PACKAGES = [
   "chromium",
+  "corkscrew",
   "curl",
   "git",
   "less",
   "nginx-light",
-  "openssh-client",
   "openssl",
   "postgresql",
   "procps",
   "ripgrep",
+  "rsync",
   "tmux",
   "vim",
 ];

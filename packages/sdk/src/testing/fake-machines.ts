@@ -10,6 +10,7 @@ import {
   type MachineServiceCreateRequest,
   type MachineServiceForkRequest,
   type MachineServiceForkResponseSchema as ForkResponseSchema,
+  RestoreKind,
   type MachineServiceGetRequest,
   type MachineServiceListRequest,
   type MachineServiceSetTimeoutRequest,
@@ -24,6 +25,7 @@ import { FakeEvents } from "./fake-events.js";
 import { FakeSnapshots } from "./fake-snapshots.js";
 
 const RECEIPT = {
+  kind: RestoreKind.PAUSE,
   generation: 2n,
   clockSkewMs: -3n,
   entropyReseeded: true,

@@ -16,6 +16,7 @@ import {
   PreviewService,
   REQUEST_ID_HEADER,
   SnapshotService,
+  SshService,
   TransferService,
 } from "@nullspace/proto";
 import { FileService, GitService, ProcessService, PtyService } from "@nullspace/proto/agent";
@@ -28,6 +29,7 @@ import { FakeMachines } from "./fake-machines.js";
 import { FakePreviews } from "./fake-previews.js";
 import { FakeProcesses } from "./fake-processes.js";
 import { FakePtys } from "./fake-ptys.js";
+import { FakeSsh } from "./fake-ssh.js";
 import { fakeTransfers } from "./fake-transfers.js";
 
 /** Looks at each call before it is handled; what it throws is the call's answer. */
@@ -57,6 +59,7 @@ export class FakeServer implements AsyncDisposable {
   readonly files = new FakeFiles();
   readonly ptys = new FakePtys();
   readonly git = new FakeGit();
+  readonly ssh = new FakeSsh();
   /** Names of the methods that were called, in order. */
   readonly calls: string[] = [];
   onCall: CallHook | undefined;
@@ -78,6 +81,7 @@ export class FakeServer implements AsyncDisposable {
         router.service(AuditService, fakeAudit);
         router.service(PreviewService, this.previews);
         router.service(TransferService, fakeTransfers);
+        router.service(SshService, this.ssh);
         router.service(ProcessService, this.processes);
         router.service(FileService, this.files);
         router.service(PtyService, this.ptys);

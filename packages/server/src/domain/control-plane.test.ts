@@ -80,7 +80,13 @@ describe("create", () => {
       diskMb: 2048,
       cwd: "/workspace",
       metadata: { a: "1" },
-      receipt: { generation: 1, clockSkewMs: -3, entropyReseeded: true, identityRenewed: true },
+      receipt: {
+        kind: "template",
+        generation: 1,
+        clockSkewMs: -3,
+        entropyReseeded: true,
+        identityRenewed: true,
+      },
     });
     expect(machine.id).toMatch(/^m[a-z0-9]{19}$/);
     expect(machine.timeoutAt?.getTime()).toBeGreaterThanOrEqual(before + 300_000);

@@ -39,6 +39,8 @@ import type { SnapshotStore } from "./snapshot.js";
 import { SnapshotReconciler } from "./snapshot-reconciler.js";
 import { SnapshotRemoval } from "./snapshot-removal.js";
 import { Snapshots } from "./snapshots.js";
+import type { SshAccessStore } from "./ssh/access.js";
+import { SshConnections } from "./ssh/connections.js";
 import { Starts } from "./starts.js";
 import { Templates } from "./templates.js";
 import { Timeouts } from "./timeouts.js";
@@ -66,6 +68,7 @@ export interface ControlPlaneOptions {
   readonly projectLimits: ProjectLimits;
   readonly previewStore: PreviewStore;
   readonly previewTokens: PreviewTokens;
+  readonly sshAccessStore: SshAccessStore;
   readonly capacity: CapacityLimits;
   /** How long the record of an ended machine is kept, in milliseconds. */
   readonly keepEndedMs: number;
@@ -89,6 +92,7 @@ export class ControlPlane implements AsyncDisposable {
   readonly gate: Gate;
   readonly previews: Previews;
   readonly running: RunningMachines;
+  readonly sshConnections: SshConnections;
   /** Wants to know of every call and stream that reaches a machine. */
   readonly activity = new Activity();
   readonly #options: ControlPlaneOptions;
@@ -119,6 +123,7 @@ export class ControlPlane implements AsyncDisposable {
       (machine) => this.#timeouts.observe(machine),
       (machine) => idle.observe(machine),
       (machine) => watchdog.observe(machine),
+      (machine) => this.sshConnections.observe(machine),
       (machine) => feed.publish(machine),
       onEvent,
     ];
@@ -178,6 +183,12 @@ export class ControlPlane implements AsyncDisposable {
       machineStore: store,
       tokens: options.previewTokens,
       log,
+    });
+    this.sshConnections = new SshConnections({
+      store: options.sshAccessStore,
+      eventStore,
+      activity,
+      onEvent,
     });
     this.#parts = [
       watchdog,
@@ -258,7 +269,8 @@ export class ControlPlane implements AsyncDisposable {
   }
 
   async #deleteExpired(): Promise<void> {
-    const { machineStore, eventStore, previewStore, keepEndedMs, log } = this.#options;
+    const { machineStore, eventStore, previewStore, sshAccessStore } = this.#options;
+    const { keepEndedMs, log } = this.#options;
     const records = await deleteExpiredRecords(
       async (before, limit) => machineStore.deleteEnded(before, limit),
       keepEndedMs,
@@ -270,6 +282,10 @@ export class ControlPlane implements AsyncDisposable {
     );
     await deleteExpiredRecords(
       async (before, limit) => previewStore.deleteExpired(before, limit),
+      keepEndedMs,
+    );
+    await deleteExpiredRecords(
+      async (before, limit) => sshAccessStore.deleteExpired(before, limit),
       keepEndedMs,
     );
     await this.#deleteOldAudit();

@@ -95,6 +95,7 @@ export class Creation implements AsyncDisposable {
       cwd: request.snapshotId === "" ? origin.cwd : request.cwd,
       keepEnvironment: request.snapshotId !== "",
       warmPool: request.warmPool,
+      kind: request.snapshotId === "" ? "template" : "snapshot",
       cause: "request",
     };
     const made = await this.#options.maker.make(plan, timings, signal);

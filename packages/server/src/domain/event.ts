@@ -6,7 +6,11 @@ export type EventType =
   | "machine timeout set"
   | "machine forked"
   | "snapshot created"
-  | "snapshot deleted";
+  | "snapshot deleted"
+  | "ssh access created"
+  | "ssh access revoked"
+  | "ssh connected"
+  | "ssh disconnected";
 
 /** How a change came about: what its event says besides the change itself. */
 export interface EventNote {
@@ -27,6 +31,7 @@ export interface NewEvent extends EventNote {
   readonly machineId: string;
   readonly snapshotId?: string;
   readonly sourceMachineId?: string;
+  readonly sshAccessId?: string;
   readonly fromState?: MachineState;
   readonly toState?: MachineState;
 }

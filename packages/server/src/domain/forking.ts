@@ -283,6 +283,7 @@ function planOf(
     cwd: "",
     keepEnvironment: true,
     warmPool: WarmPoolMode.OFF,
+    kind: "fork",
     cause: "fork",
   };
 }

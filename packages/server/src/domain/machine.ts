@@ -15,8 +15,12 @@ export type TransientState = "creating" | "pausing" | "resuming" | "killing";
 /** What happens to a machine at its deadline. */
 export type TimeoutAction = "kill" | "pause";
 
+/** What a machine's memory was restored from. */
+export type RestoreKind = "template" | "snapshot" | "pause" | "fork";
+
 /** What a restored guest confirmed before it was released to its owner. */
 export interface Receipt {
+  readonly kind: RestoreKind;
   readonly generation: number;
   readonly clockSkewMs: number;
   readonly entropyReseeded: boolean;

@@ -7,7 +7,7 @@ import { machineNotFound, machineNotRunning } from "./faults.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
 import type { Lifecycle } from "./lifecycle.js";
 import type { Log } from "./log.js";
-import type { Machine, Receipt } from "./machine.js";
+import type { Machine, Receipt, RestoreKind } from "./machine.js";
 import type { MachineStore, NewMachine } from "./machine-store.js";
 import type { Starts } from "./starts.js";
 import type { Timings } from "./timings.js";
@@ -32,6 +32,8 @@ export interface Plan {
   /** Adds `envs` to those of the captured guest. */
   readonly keepEnvironment: boolean;
   readonly warmPool: WarmPoolMode;
+  /** What its snapshot was taken of. */
+  readonly kind: RestoreKind;
   /** Why it is made: "request", "resume", "fork". */
   readonly cause: string;
 }
@@ -82,7 +84,7 @@ export class Maker {
 
   async #start(plan: Plan, timings: Timings, signal: AbortSignal): Promise<Machine> {
     const { host, lifecycle, store } = this.#options;
-    const { machine, envs, cwd, keepEnvironment, warmPool, cause } = plan;
+    const { machine, envs, cwd, keepEnvironment, warmPool, kind, cause } = plan;
     const { id, snapshotId, diskMb, timeoutSeconds } = machine;
     const { receipt, fromWarmPool } = await host.startMachine(
       { machineId: id, snapshotId, hostname: id, envs, cwd, diskMb, keepEnvironment, warmPool },
@@ -98,7 +100,7 @@ export class Maker {
       {
         startedAt: now,
         timeoutAt: deadlineAfter(timeoutSeconds, now),
-        receipt: confirmedReceipt(receipt),
+        receipt: confirmedReceipt(receipt, kind),
         fromWarmPool,
       },
     );
@@ -128,7 +130,7 @@ export function deadlineAfter(seconds: number, moment: Date): Date | undefined {
 }
 
 /** @throws Fault ADOPTION_FAILED when the host released a machine that confirmed nothing. */
-function confirmedReceipt(receipt: AdoptionReceipt | undefined): Receipt {
+function confirmedReceipt(receipt: AdoptionReceipt | undefined, kind: RestoreKind): Receipt {
   if (receipt === undefined || !receipt.entropyReseeded || !receipt.identityRenewed) {
     throw new Fault(
       ErrorReason.ADOPTION_FAILED,
@@ -138,6 +140,7 @@ function confirmedReceipt(receipt: AdoptionReceipt | undefined): Receipt {
   }
   const { generation, clockSkewMs, entropyReseeded, identityRenewed } = receipt;
   return {
+    kind,
     generation: Number(generation),
     clockSkewMs: Number(clockSkewMs),
     entropyReseeded,

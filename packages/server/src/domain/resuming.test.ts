@@ -53,7 +53,7 @@ describe("resume", () => {
       sourceSnapshotId: snapshot.id,
       metadata: { a: "1" },
       cwd: "/srv",
-      receipt: { entropyReseeded: true },
+      receipt: { kind: "pause", entropyReseeded: true },
     });
     expect(world.countOf(machine.id)).toBe(7);
     const asked = world.fakeHost.machines.get(machine.id)?.request;

@@ -212,6 +212,7 @@ function planOf(alias: Machine, timeoutSeconds: number): Plan {
     cwd: "",
     keepEnvironment: true,
     warmPool: WarmPoolMode.OFF,
+    kind: "pause",
     cause: "resume",
   };
 }

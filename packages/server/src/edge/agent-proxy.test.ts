@@ -12,6 +12,7 @@ import {
   PortService,
   ProcessService,
   PtyService,
+  SshdService,
   SystemService,
 } from "@nullspace/proto/agent";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
@@ -108,7 +109,11 @@ describe.each(PROTOCOLS)("%s", (protocol) => {
   });
 
   test("the agent's private services are not there for users", async () => {
-    const calls = [client(SystemService).ping({}), client(PortService).list({})];
+    const calls = [
+      client(SystemService).ping({}),
+      client(PortService).list({}),
+      client(SshdService).prepare({ principal: "m0" }),
+    ];
     for (const outcome of await Promise.allSettled(calls)) {
       expect(outcome).toMatchObject({ reason: { code: Code.Unimplemented } });
     }

@@ -50,6 +50,11 @@ export class ServerHome {
     return join(this.path, "nullspace.db.reserve");
   }
 
+  /** Path of the private key that signs access by SSH. */
+  get sshAuthorityFile(): string {
+    return join(this.path, "ssh-authority");
+  }
+
   /** Path of the credentials that tools on this machine use. */
   get credentialsFile(): string {
     return join(this.path, "credentials.json");

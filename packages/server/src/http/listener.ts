@@ -46,6 +46,8 @@ export interface UpgradeHandler {
   readonly wants: (request: IncomingMessage) => boolean;
   /** Takes the connection over. */
   readonly take: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** Takes the connection of a CONNECT over, whatever it asks for. */
+  readonly connect: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
 
 /** A certificate with its chain, and its key, as PEM. */
@@ -101,6 +103,7 @@ export class Listener {
       handle,
     );
     this.#http1.on("upgrade", upgrades.take);
+    this.#http1.on("connect", upgrades.connect);
     this.#http1.maxConnections = MAX_CONNECTIONS;
     this.#serveHttp1 = this.#http1.listeners("connection");
     this.#http2 = createHttp2Server(

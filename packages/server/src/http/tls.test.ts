@@ -113,6 +113,22 @@ test("WebSockets reach a preview through TLS", async () => {
   socket.destroy();
 });
 
+test("the way to machines' SSH leads through TLS as well", async () => {
+  const { port } = new URL(server.url);
+  const sent = requestHttps({
+    host: "127.0.0.1",
+    port,
+    method: "CONNECT",
+    path: "m1:22",
+    ca: certificate.cert,
+    servername: "m1.preview.example",
+    headers: { "proxy-authorization": "Bearer none" },
+  }).end();
+  const [answer, socket] = (await once(sent, "connect")) as [IncomingMessage, Socket];
+  expect(answer.statusCode).toBe(407);
+  socket.destroy();
+});
+
 test("only this computer comes without TLS", async () => {
   expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
   const way = (remoteAddress: string, localAddress: string) =>

@@ -20,6 +20,10 @@ const TYPES: Readonly<Record<EventType, Type>> = {
   "machine forked": Type.MACHINE_FORKED,
   "snapshot created": Type.SNAPSHOT_CREATED,
   "snapshot deleted": Type.SNAPSHOT_DELETED,
+  "ssh access created": Type.SSH_ACCESS_CREATED,
+  "ssh access revoked": Type.SSH_ACCESS_REVOKED,
+  "ssh connected": Type.SSH_CONNECTED,
+  "ssh disconnected": Type.SSH_DISCONNECTED,
 };
 
 /**
@@ -63,5 +67,6 @@ function toEventMessage(event: Event): EventMessage {
     fromState: fromState === undefined ? MachineState.UNSPECIFIED : toStateNumber(fromState),
     toState: toState === undefined ? MachineState.UNSPECIFIED : toStateNumber(toState),
     timingsMs: { ...event.timings },
+    sshAccessId: event.sshAccessId,
   });
 }

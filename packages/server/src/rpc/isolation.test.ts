@@ -8,12 +8,14 @@ import {
   PreviewService,
   ProjectService,
   SnapshotService,
+  SshService,
   TransferDirection,
 } from "@nullspace/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Account, addProject } from "../testing/accounts.js";
 import { AGENT_SERVICES, API_SERVICES, callAny } from "../testing/any-call.js";
 import { startTestServer, type TestServer, transportTo } from "../testing/server.js";
+import { SSH_PUBLIC_KEY } from "../testing/stub-agent.js";
 
 let server: TestServer;
 let owner: Account;
@@ -26,9 +28,12 @@ const never: Ids = {
   key: "yyyyyyyyyyyy",
   project: "nobody",
   grant: "pzzzzzzzzzzzzzzzzzzz",
+  access: "zzzzzzzzzzzz",
 };
 
-type Ids = Readonly<Record<"machine" | "snapshot" | "key" | "project" | "grant", string>>;
+type Ids = Readonly<
+  Record<"machine" | "snapshot" | "key" | "project" | "grant" | "access", string>
+>;
 
 beforeAll(async () => {
   server = await startTestServer();
@@ -45,12 +50,17 @@ beforeAll(async () => {
     port: 8080,
     kind: PreviewKind.URL,
   });
+  const { access } = await createClient(SshService, owner.transport).createAccess({
+    machineId,
+    publicKey: SSH_PUBLIC_KEY,
+  });
   owned = {
     machine: machineId,
     snapshot: snapshot?.id ?? "",
     key: owner.keyId,
     project: "owner",
     grant: grant?.id ?? "",
+    access: access?.id ?? "",
   };
 });
 afterAll(async () => server[Symbol.asyncDispose]());
@@ -62,6 +72,7 @@ const ID_OF: Readonly<Record<string, keyof Ids>> = {
   KeyService: "key",
   ProjectService: "project",
   PreviewService: "grant",
+  SshService: "access",
 };
 
 const FIELDS: Readonly<Record<string, keyof Ids>> = {
@@ -79,6 +90,7 @@ const BESIDES: Readonly<Record<string, Record<string, unknown>>> = {
   "PreviewService/Create": { port: 8080, kind: PreviewKind.URL },
   "PreviewService/GetAddress": { port: 8080 },
   "PreviewService/Wait": { port: 8080 },
+  "SshService/CreateAccess": { publicKey: SSH_PUBLIC_KEY },
 };
 
 /** A request that names things of the owner, or things that never were. */
@@ -140,6 +152,9 @@ describe("what belongs to another project is like what never was", () => {
     const previews = createClient(PreviewService, owner.transport);
     const { grants } = await previews.list({ machineId: owned.machine });
     expect(grants.map(({ id, revokedAt }) => [id, revokedAt])).toEqual([[owned.grant, undefined]]);
+    const ssh = createClient(SshService, owner.transport);
+    const { access } = await ssh.listAccess({ machineId: owned.machine });
+    expect(access.map(({ id, revokedAt }) => [id, revokedAt])).toEqual([[owned.access, undefined]]);
   });
 
   test("neither a watch of machines nor one of events tells of it", async () => {

@@ -7,8 +7,22 @@ import {
   MachineSchema,
   MachineState as State,
   TimeoutAction as Action,
+  RestoreKind as Kind,
 } from "@nullspace/proto";
-import type { Machine, MachineState, Receipt, TimeoutAction } from "../domain/machine.js";
+import type {
+  Machine,
+  MachineState,
+  Receipt,
+  RestoreKind,
+  TimeoutAction,
+} from "../domain/machine.js";
+
+const KINDS: Readonly<Record<RestoreKind, Kind>> = {
+  template: Kind.TEMPLATE,
+  snapshot: Kind.SNAPSHOT,
+  pause: Kind.PAUSE,
+  fork: Kind.FORK,
+};
 
 const STATES: Readonly<Record<MachineState, State>> = {
   creating: State.CREATING,
@@ -69,6 +83,7 @@ export function toMachineMessage(machine: Machine, lastActiveAt?: Date): Machine
 /** The message that tells what a guest confirmed. */
 export function toReceiptMessage(receipt: Receipt): AdoptionReceipt {
   return create(AdoptionReceiptSchema, {
+    kind: KINDS[receipt.kind],
     generation: BigInt(receipt.generation),
     clockSkewMs: BigInt(Math.round(receipt.clockSkewMs)),
     entropyReseeded: receipt.entropyReseeded,

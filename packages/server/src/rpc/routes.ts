@@ -9,6 +9,7 @@ import {
   scopeOf,
   PreviewService,
   SnapshotService,
+  SshService,
   TransferService,
 } from "@nullspace/proto";
 import { faultInterceptor, hoistRetryAfter, mapError } from "@nullspace/proto/fault";
@@ -19,6 +20,7 @@ import type { Machine } from "../domain/machine.js";
 import type { PreviewSite } from "../domain/preview-address.js";
 import type { PreviewProbe } from "../domain/preview-probe.js";
 import type { PreviewTokens } from "../domain/preview-tokens.js";
+import type { SshAccesses } from "../domain/ssh/accesses.js";
 import type { TransferUrls } from "../domain/transfer-urls.js";
 import { auditInterceptor } from "./audit-interceptor.js";
 import { auditService } from "./audit-service.js";
@@ -30,6 +32,7 @@ import { projectService } from "./project-service.js";
 import { rpcName } from "./rpc-name.js";
 import { previewService } from "./preview-service.js";
 import { snapshotService } from "./snapshot-service.js";
+import { sshService } from "./ssh-service.js";
 import { transferService } from "./transfer-service.js";
 
 /** Largest message that the control plane reads. */
@@ -43,6 +46,7 @@ export interface ApiOptions {
   readonly previewTokens: PreviewTokens;
   readonly previewSite: PreviewSite;
   readonly previewProbe: PreviewProbe;
+  readonly sshAccesses: SshAccesses;
   /** Aborted with a Fault when the server begins to stop. */
   readonly stopping: AbortSignal;
   /** Told of errors that nobody foresaw. */
@@ -57,6 +61,7 @@ export function apiOptions({
   previewTokens,
   previewSite,
   previewProbe,
+  sshAccesses,
   stopping,
   onDefect,
 }: ApiOptions): ConnectRouterOptions & { routes: (router: ConnectRouter) => void } {
@@ -104,6 +109,7 @@ export function apiOptions({
       router.service(ProjectService, projectService(controlPlane.projects, controlPlane.quotas));
       router.service(AuditService, auditService(controlPlane.audit));
       router.service(TransferService, transferService(machinesOf, transferUrls));
+      router.service(SshService, sshService(sshAccesses));
     },
   };
 }

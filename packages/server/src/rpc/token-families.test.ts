@@ -1,4 +1,9 @@
-import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from "node:http";
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as requestHttp,
+  type RequestOptions,
+} from "node:http";
 import { text } from "node:stream/consumers";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import {
@@ -19,8 +24,47 @@ import { type AgentServer, startAgentServer } from "../testing/agent-server.js";
 import { SignedTokens } from "../domain/signed-tokens.js";
 import { SigningKeys } from "../domain/signing-keys.js";
 import { ServerHome } from "../home/server-home.js";
+import { newRelayToken } from "../domain/ssh/token.js";
+import { DEFAULT_PROJECT } from "../domain/project.js";
+import { openDatabase } from "../store/database.js";
+import { SqlSshAccessStore } from "../store/ssh-accesses.js";
 import { SIGNED_FAMILIES } from "../testing/signed-families.js";
 import { transportTo } from "../testing/server.js";
+
+/** A relay token of the machine. Made beside the server: this computer's sshd is none of ours. */
+async function addSshAccess(): Promise<string> {
+  const id = "abcdefghijkl";
+  const { token, hash } = newRelayToken(id);
+  const file = await (await ServerHome.open(server.home)).databaseFile();
+  const database = await openDatabase(file, () => undefined);
+  await new SqlSshAccessStore(database).insert({
+    id,
+    machineId,
+    projectId: DEFAULT_PROJECT,
+    fingerprint: "",
+    tokenHash: hash,
+    createdAt: new Date(),
+    expiresAt: new Date(Date.now() + 600_000),
+    revokedAt: undefined,
+    lastUsedAt: undefined,
+    useCount: 0,
+  });
+  await database.destroy();
+  return token;
+}
+
+/** Whether a request that wants another protocol is let in: the machine behind has no OpenSSH. */
+async function isRelayed(options: RequestOptions): Promise<boolean> {
+  const request = requestHttp(server.url, { ...options, agent: false });
+  request.end();
+  const answered = Promise.withResolvers<string>();
+  request.once("response", (answer) => answered.resolve(text(answer)));
+  request.once("connect", (_answer, socket, head) =>
+    answered.resolve(text(socket).then((rest) => head.toString() + rest)),
+  );
+  request.once("error", answered.reject);
+  return !(await answered.promise).includes("SSH_TOKEN_INVALID");
+}
 
 /** Nothing listens there. */
 const CLOSED_PORT = 9;
@@ -67,11 +111,10 @@ beforeAll(async () => {
   const keys = await SigningKeys.open((await ServerHome.open(server.home)).signingKeys);
   const tokens = new SignedTokens(keys);
   const claims = { machine: machineId, port: "80", path: "/a", method: "GET" };
-  const secret = `abcdefghijkl_${"x".repeat(44)}`;
   good = new Map([
     ...SIGNED_FAMILIES.map((family) => [family, tokens.issue(family, claims, 600).token] as const),
     ["api-key", server.apiKey],
-    ["ssh-relay", `${TOKEN_FAMILIES["ssh-relay"].prefix}${secret}`],
+    ["ssh-relay", await addSshAccess()],
     ["transfer-url", signature],
     ["preview", previewToken],
     ["preview-cookie", /=([^;]+)/.exec(cookie)?.[1] ?? ""],
@@ -136,6 +179,23 @@ const ENTRANCES: Readonly<Record<string, (token: string) => Promise<boolean>>> =
     };
     return (await visitPreview(guardedUrl, headers)).isIn;
   },
+  "ssh-relay": async (token) =>
+    isRelayed({
+      path: `/v1/ssh/${machineId}`,
+      headers: {
+        connection: "Upgrade",
+        upgrade: "websocket",
+        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "sec-websocket-version": "13",
+        authorization: `Bearer ${token}`,
+      },
+    }),
+  "ssh-relay, by CONNECT": async (token) =>
+    isRelayed({
+      method: "CONNECT",
+      path: `${machineId}:22`,
+      headers: { "proxy-authorization": `Bearer ${token}` },
+    }),
   "transfer-url": async (token) => {
     const url = transferUrl.replace(/signature=.*/, `signature=${encodeURIComponent(token)}`);
     const told = await (await fetch(server.url + url)).text();

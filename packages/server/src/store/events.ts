@@ -22,6 +22,10 @@ const TYPES: Readonly<Record<EventType, true>> = {
   "machine forked": true,
   "snapshot created": true,
   "snapshot deleted": true,
+  "ssh access created": true,
+  "ssh access revoked": true,
+  "ssh connected": true,
+  "ssh disconnected": true,
 };
 
 /** Events in a SQL database. */
@@ -124,6 +128,7 @@ export async function appendEvent(transaction: Database, event: NewEvent): Promi
       cause: event.cause,
       timings: JSON.stringify(event.timings ?? {}),
       failure: redactSecrets(event.failure ?? "").slice(0, MAX_FAILURE_LENGTH),
+      ssh_access_id: event.sshAccessId ?? "",
     })
     .execute();
 }
@@ -167,6 +172,7 @@ function fromRow(row: Selectable<EventsTable>): Event {
       jsonEntries(row.timings).map(([phase, value]) => [phase, Number(value)]),
     ),
     failure: row.failure,
+    sshAccessId: row.ssh_access_id,
   };
 }
 

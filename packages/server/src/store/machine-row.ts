@@ -1,5 +1,11 @@
 import type { Insertable, Selectable, Updateable } from "kysely";
-import type { Machine, MachineState, Receipt, TimeoutAction } from "../domain/machine.js";
+import type {
+  Machine,
+  MachineState,
+  Receipt,
+  RestoreKind,
+  TimeoutAction,
+} from "../domain/machine.js";
 import type { MachineChanges, NewMachine, TimeoutChanges } from "../domain/machine-store.js";
 import type { MachinesTable } from "./schema.js";
 
@@ -168,11 +174,20 @@ export function toLabels(json: string): Record<string, string> {
 function toReceipt(json: string): Receipt {
   const fields = new Map(jsonEntries(json));
   return {
+    // Records of before it was kept do not tell.
+    kind: toRestoreKind(fields.get("kind") ?? "snapshot"),
     generation: Number(fields.get("generation")),
     clockSkewMs: Number(fields.get("clockSkewMs")),
     entropyReseeded: fields.get("entropyReseeded") === true,
     identityRenewed: fields.get("identityRenewed") === true,
   };
+}
+
+function toRestoreKind(value: unknown): RestoreKind {
+  if (value === "template" || value === "snapshot" || value === "pause" || value === "fork") {
+    return value;
+  }
+  throw new Error(`the database holds an unknown kind of restore: ${String(value)}`);
 }
 
 /** Names and values of a JSON object. */

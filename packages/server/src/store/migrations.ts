@@ -241,6 +241,31 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await createIndex(db, "audit", ["created_at"]);
     },
   },
+  "0008-ssh": {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .createTable("ssh_accesses")
+        .addColumn("id", "text", (column) => column.primaryKey())
+        .addColumn("machine_id", "text", (column) =>
+          column.notNull().references("machines.id").onDelete("cascade"),
+        )
+        .addColumn("project_id", "text", (column) => column.notNull())
+        .addColumn("fingerprint", "text", (column) => column.notNull())
+        .addColumn("token_hash", "text", (column) => column.notNull())
+        .addColumn("created_at", "bigint", (column) => column.notNull())
+        .addColumn("expires_at", "bigint", (column) => column.notNull())
+        .addColumn("revoked_at", "bigint")
+        .addColumn("last_used_at", "bigint")
+        .addColumn("use_count", "bigint", (column) => column.notNull())
+        .execute();
+      await createIndex(db, "ssh_accesses", ["machine_id", "created_at", "id"]);
+      await createIndex(db, "ssh_accesses", ["expires_at"]);
+      await db.schema
+        .alterTable("events")
+        .addColumn("ssh_access_id", "text", (column) => column.notNull().defaultTo(""))
+        .execute();
+    },
+  },
 };
 
 async function createIndex(db: Kysely<unknown>, table: string, columns: string[]): Promise<void> {

@@ -124,6 +124,7 @@ export interface EventsTable {
   /** JSON object. */
   timings: string;
   failure: string;
+  ssh_access_id: ColumnType<string, string | undefined, never>;
 }
 
 /** Table `event_counter`: one row, with the id of the newest event. */
@@ -172,6 +173,20 @@ export interface AuditTable {
   request_id: string;
 }
 
+/** Table `ssh_accesses`: one row per access by SSH, without its token. */
+export interface SshAccessesTable {
+  id: string;
+  machine_id: string;
+  project_id: string;
+  fingerprint: string;
+  token_hash: string;
+  created_at: Milliseconds;
+  expires_at: Milliseconds;
+  revoked_at: OptionalMilliseconds;
+  last_used_at: OptionalMilliseconds;
+  use_count: ColumnType<number | string, number, number>;
+}
+
 /** All tables. */
 export interface Schema {
   projects: ProjectsTable;
@@ -184,4 +199,5 @@ export interface Schema {
   events: EventsTable;
   event_counter: EventCounterTable;
   preview_grants: PreviewGrantsTable;
+  ssh_accesses: SshAccessesTable;
 }

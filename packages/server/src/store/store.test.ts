@@ -21,6 +21,7 @@ import { SqlPreviewStore } from "./previews.js";
 import { SqlSnapshotStore } from "./snapshots.js";
 import { DEFAULT_PROJECT } from "../domain/project.js";
 import { Scope } from "@nullspace/proto";
+import { SqlSshAccessStore } from "./ssh-accesses.js";
 
 const NOW = new Date(1_800_000_100_000);
 const NOTE = { cause: "test" };
@@ -93,6 +94,7 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
     const receipt = {
       generation: 3,
       clockSkewMs: -7,
+      kind: "fork" as const,
       entropyReseeded: true,
       identityRenewed: true,
     };
@@ -468,5 +470,63 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
       expect(await previews.deleteExpired(later, 2)).toBe(1);
       expect(await previews.find("p4")).toBeDefined();
     });
+  });
+
+  test("access by SSH: written, used while it is good, revoked once, listed, gone with its machine", async () => {
+    const accesses = new SqlSshAccessStore(database);
+    const machine = await add();
+    const access = {
+      id: "a1",
+      machineId: machine.id,
+      projectId: DEFAULT_PROJECT,
+      fingerprint: "SHA256:x",
+      tokenHash: "00",
+      createdAt: new Date(1000),
+      expiresAt: new Date(9000),
+      revokedAt: undefined,
+      lastUsedAt: undefined,
+      useCount: 0,
+    };
+    await accesses.insert(access);
+    await accesses.insert({ ...access, id: "a2", createdAt: new Date(2000) });
+    expect(await accesses.find("a1")).toEqual(access);
+    expect(await accesses.find("a9")).toBeUndefined();
+    await accesses.use("a1", new Date(3000));
+    expect(await accesses.use("a1", new Date(4000))).toMatchObject({
+      lastUsedAt: new Date(4000),
+      useCount: 2,
+    });
+    expect(await accesses.use("a1", new Date(9000))).toBeUndefined();
+    expect((await accesses.revoke("a1", new Date(5000)))?.revokedAt).toEqual(new Date(5000));
+    expect((await accesses.revoke("a1", new Date(6000)))?.revokedAt).toEqual(new Date(5000));
+    expect(await accesses.use("a1", new Date(5500))).toBeUndefined();
+    expect(await accesses.revoke("a9", NOW)).toBeUndefined();
+
+    const ofMachine = { machineId: machine.id, limit: 1 };
+    const first = await accesses.list({ ...ofMachine, cursor: "" });
+    const second = await accesses.list({ ...ofMachine, cursor: first.nextCursor });
+    expect([...first.items, ...second.items].map(({ id }) => id)).toEqual(["a2", "a1"]);
+    expect(second.nextCursor).toBe("");
+    expect((await accesses.list({ machineId: "m0", limit: 9, cursor: "" })).items).toEqual([]);
+
+    const told = (await events.listAfter(0, eventQuery(machine.id), 20)).filter(
+      ({ sshAccessId }) => sshAccessId === "a1",
+    );
+    expect(told.map(({ type, createdAt }) => `${type} ${createdAt.getTime()}`)).toEqual([
+      "ssh access created 1000",
+      "ssh connected 3000",
+      "ssh connected 4000",
+      "ssh access revoked 5000",
+    ]);
+    for (const id of ["a3", "a4"]) {
+      await accesses.insert({ ...access, id, expiresAt: new Date(8000) });
+    }
+    expect(await accesses.deleteExpired(new Date(9000), 1)).toBe(1);
+    expect(await accesses.deleteExpired(new Date(9000), 9)).toBe(1);
+    expect(await accesses.find("a4")).toBeUndefined();
+    expect(await accesses.find("a2")).toBeDefined();
+    await machines.transition(machine.id, TRANSITIONS.fail, NOW, { endedAt: NOW }, NOTE);
+    await machines.deleteEnded(new Date(NOW.getTime() + 1), 10);
+    expect(await accesses.find("a2")).toBeUndefined();
   });
 });

@@ -15,6 +15,7 @@ import * as agent from "@nullspace/proto/agent";
 /** Services of the agent that only the host calls. */
 const HOST_ONLY: ReadonlySet<string> = new Set([
   agent.PortService.typeName,
+  agent.SshdService.typeName,
   agent.SystemService.typeName,
 ]);
 

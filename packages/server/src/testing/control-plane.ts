@@ -19,6 +19,7 @@ import { SqlMachineStore } from "../store/machines.js";
 import { SqlProjectStore } from "../store/projects.js";
 import { SqlPreviewStore } from "../store/previews.js";
 import { SqlSnapshotStore } from "../store/snapshots.js";
+import { SqlSshAccessStore } from "../store/ssh-accesses.js";
 import type { FakeHost } from "./fake-host.js";
 import { HOST_ID } from "./machines.js";
 import { Life, mortal } from "./mortal.js";
@@ -61,6 +62,7 @@ export function testControlPlane(options: TestControlPlaneOptions): ControlPlane
     keepAuditMs: 1000,
     previewStore: new SqlPreviewStore(database),
     previewTokens: new PreviewTokens(testSigningKeys, Buffer.alloc(32, "preview tests")),
+    sshAccessStore: new SqlSshAccessStore(database),
     capacity: { maxMachines: 100, maxMemoryMb: 65_536 },
     keepEndedMs: 1000,
     eagerTemplate: "base",

@@ -18,8 +18,13 @@ import {
   ProcessEventSchema,
   ProcessService,
   PtyService,
+  SshdService,
 } from "@nullspace/proto/agent";
 import { Fault, faultInterceptor } from "@nullspace/proto/fault";
+
+/** A public key as OpenSSH writes one. */
+export const SSH_PUBLIC_KEY =
+  "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIVnJdXs2vNVvIUvK6C7K2NAXCl9AbUIgPAXxY2DlHhu";
 
 /** One call that reached the agent. */
 export interface AgentCall {
@@ -134,6 +139,7 @@ export class StubAgent implements AsyncDisposable {
     router.service(PtyService, {
       list: () => ({ sessions: [{ sessionId: "pty_1" }] }),
     });
+    router.service(SshdService, { prepare: () => ({ hostKey: SSH_PUBLIC_KEY }) });
     router.service(GitService, {
       status() {
         throw new Fault(ErrorReason.GIT_NOT_A_REPOSITORY, "git status failed");

@@ -9,6 +9,10 @@ const WHAT: Record<EventType, string> = {
   [EventType.MACHINE_FORKED]: "forked",
   [EventType.SNAPSHOT_CREATED]: "snapshot taken",
   [EventType.SNAPSHOT_DELETED]: "snapshot deleted",
+  [EventType.SSH_ACCESS_CREATED]: "SSH access granted",
+  [EventType.SSH_ACCESS_REVOKED]: "SSH access revoked",
+  [EventType.SSH_CONNECTED]: "SSH connected",
+  [EventType.SSH_DISCONNECTED]: "SSH disconnected",
 };
 
 /** One event: when, of what, what, and why. */

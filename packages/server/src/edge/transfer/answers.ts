@@ -20,11 +20,27 @@ const STATUS: Partial<Record<Code, number>> = {
 
 /** Sends a JSON object. */
 export function answerJson(response: EdgeResponse, status: number, value: unknown): void {
-  const body = `${JSON.stringify(value)}\n`;
+  answer(response, status, textOf(value));
+}
+
+function textOf(value: unknown): string {
+  return `${JSON.stringify(value)}\n`;
+}
+
+function answer(response: EdgeResponse, status: number, body: string): void {
   response.statusCode = status;
   response.setHeader("content-type", "application/json; charset=utf-8");
   response.setHeader("content-length", Buffer.byteLength(body));
   response.end(body);
+}
+
+/** What a failure is answered with by programs that know HTTP and nothing else. */
+export function failureAnswer(
+  failure: unknown,
+  onDefect: (error: unknown) => void,
+): { status: number; body: string } {
+  const error = mapError(failure, onDefect);
+  return { status: STATUS[error.code] ?? 500, body: textOf({ error: describe(error) }) };
 }
 
 /** Tells a failure: as JSON while nothing has been sent, else by breaking the answer off. */
@@ -35,10 +51,10 @@ export function answerFailure(
   onDefect: (error: unknown) => void,
 ): void {
   if (response.headersSent) return resetResponse(response);
-  const error = mapError(failure, onDefect);
+  const { status, body } = failureAnswer(failure, onDefect);
   leaveBody(request, response);
-  if (error.code === Code.Unavailable) response.setHeader("retry-after", "5");
-  answerJson(response, STATUS[error.code] ?? 500, { error: describe(error) });
+  if (status === STATUS[Code.Unavailable]) response.setHeader("retry-after", "5");
+  answer(response, status, body);
 }
 
 function describe(error: ConnectError) {

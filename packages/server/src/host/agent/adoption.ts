@@ -81,11 +81,29 @@ export async function adopt(
   }
 }
 
+/**
+ * Gives a restored guest that is nobody's yet the right clock and fresh random bytes, and lets
+ * its programs go on.
+ *
+ * @throws HelperRefusalError, DeadlineError, or the reason of the signal.
+ */
+export async function renew(
+  { helper, lead }: Pick<Adopter, "helper" | "lead">,
+  deadline: Deadline,
+): Promise<void> {
+  const entropy = randomBytes(ENTROPY_BYTES).toString("hex");
+  await helper.request("renew", [...clockArguments(Date.now() + lead.ms), entropy], deadline);
+}
+
 /** Sets the clock alone. Gives the guest's clock minus ours, as if the answer had taken no time. */
 async function setClock(helper: HelperPort, deadline: Deadline): Promise<number> {
-  const now = Date.now();
-  const args = [String(Math.floor(now / 1000)), String((now % 1000) * 1e6)];
+  const args = clockArguments(Date.now());
   return Math.round((await helper.request("set-time", args, deadline)) - Date.now());
+}
+
+/** Seconds and nanoseconds. */
+function clockArguments(ms: number): [string, string] {
+  return [String(Math.floor(ms / 1000)), String((ms % 1000) * 1e6)];
 }
 
 /** What is not a number is not right either. */

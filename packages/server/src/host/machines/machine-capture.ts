@@ -30,6 +30,8 @@ import { startFault } from "./start-fault.js";
 const MIB = 1024 * 1024;
 const READ_ONLY = 0o444;
 const GROUP_WRITES = 0o660;
+/** A guest that an operator has stopped does not answer at all. */
+const HELPER_ANSWER_MS = 2000;
 const FILES = ["memory.pages", "memory.map", "devices", "disk.qcow2"] as const;
 
 /** What a capture works with. */
@@ -191,15 +193,36 @@ export class MachineCapture {
     work: () => Promise<CopiedPages>,
   ): Promise<{ copied: CopiedPages; stoppedMs: number }> {
     const { qmp } = this.#adopted.machine.qemu;
+    await this.#askHelper("hold", deadline);
     const began = performance.now();
     await qmp.execute("stop", {}, deadline);
-    let isDone = false;
+    let released: Promise<void> | undefined;
+    let copied: CopiedPages | undefined;
     try {
-      const copied = await work();
-      isDone = true;
-      return { copied, stoppedMs: performance.now() - began };
+      copied = await work();
     } finally {
-      if (!isDone || !this.#options.stop) await qmp.execute("cont", {});
+      if (copied === undefined || !this.#options.stop) {
+        // Before the guest goes on: it is the first thing that it finds.
+        released = this.#askHelper("release", deadline);
+        await qmp.execute("cont", {});
+      }
+    }
+    const stoppedMs = performance.now() - began;
+    await released;
+    return { copied, stoppedMs };
+  }
+
+  /**
+   * Has the guest's programs stand still, or go on. In a copy that was taken so they go on when
+   * its clock and random pool are its own. A guest whose helper does not answer is captured all
+   * the same: its copies fail to adopt, and nobody sees them.
+   */
+  async #askHelper(verb: "hold" | "release", deadline: Deadline): Promise<void> {
+    const { helper, id } = this.#adopted.machine;
+    try {
+      await helper.request(verb, [], { ...deadline, timeoutMs: HELPER_ANSWER_MS });
+    } catch (err) {
+      this.#parts.log.debug({ machineId: id, verb, err }, "the guest's helper does not answer");
     }
   }
 

@@ -11,7 +11,7 @@ import {
 } from "@nullspace/proto/host";
 import type { Log } from "../../domain/log.js";
 import { Timings } from "../../domain/timings.js";
-import { adopt } from "../agent/adoption.js";
+import { adopt, renew } from "../agent/adoption.js";
 import type { ClockLead } from "../agent/clock-lead.js";
 import { HelperPort } from "../agent/helper-port.js";
 import { systemClient } from "../agent/system-client.js";
@@ -126,13 +126,17 @@ export class StartAttempt {
   /** Runs a restored guest's code until it is warm, and stops it there. */
   async warmAndStop(deadline: Deadline): Promise<void> {
     const { machine, record } = this.#theRestored();
-    const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, machine.qemu.ended) };
-    const system = systemClient(await machine.agent.session(alive));
+    const { helper, agent, qemu } = machine;
+    const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, qemu.ended) };
+    await renew({ helper, lead: this.#parts.clockLead }, alive);
+    const system = systemClient(await agent.session(alive));
     await system.prepareCapture({}, callOptions(alive));
     record.pooled = true;
     await this.#directory.writeManifest(record);
-    machine.agent.keepAlive(false);
-    await machine.qemu.qmp.execute("stop", {}, alive);
+    agent.keepAlive(false);
+    // Whoever wakes it renews it again.
+    await helper.request("hold", [], alive);
+    await qemu.qmp.execute("stop", {}, alive);
   }
 
   /** Gives a guest that {@link warmAndStop} stopped its machine's name, and lets it go on. */

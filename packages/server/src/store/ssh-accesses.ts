@@ -1,0 +1,139 @@
+import { type Selectable, sql } from "kysely";
+import type { Page } from "../domain/machine-store.js";
+import type { SshAccess, SshAccessQuery, SshAccessStore } from "../domain/ssh/access.js";
+import type { Database } from "./database.js";
+import { appendEvent } from "./events.js";
+import { toDate, toMilliseconds, toOptionalDate } from "./machine-row.js";
+import { newestFirst, toPage } from "./pages.js";
+import type { SshAccessesTable } from "./schema.js";
+
+/** Records of access by SSH in a SQL database. They go with the record of their machine. */
+export class SqlSshAccessStore implements SshAccessStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async insert(access: SshAccess): Promise<void> {
+    await this.#database.transaction().execute(async (transaction) => {
+      await transaction
+        .insertInto("ssh_accesses")
+        .values({
+          id: access.id,
+          machine_id: access.machineId,
+          project_id: access.projectId,
+          fingerprint: access.fingerprint,
+          token_hash: access.tokenHash,
+          created_at: access.createdAt.getTime(),
+          expires_at: access.expiresAt.getTime(),
+          revoked_at: toMilliseconds(access.revokedAt),
+          last_used_at: toMilliseconds(access.lastUsedAt),
+          use_count: access.useCount,
+        })
+        .execute();
+      await appendEvent(transaction, {
+        type: "ssh access created",
+        createdAt: access.createdAt,
+        projectId: access.projectId,
+        machineId: access.machineId,
+        sshAccessId: access.id,
+        cause: "request",
+      });
+    });
+  }
+
+  async find(id: string): Promise<SshAccess | undefined> {
+    const row = await this.#database
+      .selectFrom("ssh_accesses")
+      .selectAll()
+      .where("id", "=", id)
+      .executeTakeFirst();
+    return row && fromRow(row);
+  }
+
+  async list({ machineId, limit, cursor }: SshAccessQuery): Promise<Page<SshAccess>> {
+    const rows = await this.#database
+      .selectFrom("ssh_accesses")
+      .selectAll()
+      .where("machine_id", "=", machineId)
+      .$call(newestFirst(limit, cursor))
+      .execute();
+    return toPage(rows.map(fromRow), limit);
+  }
+
+  async revoke(id: string, at: Date): Promise<SshAccess | undefined> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .updateTable("ssh_accesses")
+        .set({ revoked_at: at.getTime() })
+        .where("id", "=", id)
+        .where("revoked_at", "is", null)
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined) return await new SqlSshAccessStore(transaction).find(id);
+      await appendEvent(transaction, {
+        type: "ssh access revoked",
+        createdAt: at,
+        projectId: row.project_id,
+        machineId: row.machine_id,
+        sshAccessId: id,
+        cause: "request",
+      });
+      return fromRow(row);
+    });
+  }
+
+  async use(id: string, at: Date): Promise<SshAccess | undefined> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .updateTable("ssh_accesses")
+        .set({ last_used_at: at.getTime(), use_count: sql<number>`use_count + 1` })
+        .where("id", "=", id)
+        .where("revoked_at", "is", null)
+        .where("expires_at", ">", at.getTime())
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined) return undefined;
+      await appendEvent(transaction, {
+        type: "ssh connected",
+        createdAt: at,
+        projectId: row.project_id,
+        machineId: row.machine_id,
+        sshAccessId: id,
+        cause: "request",
+      });
+      return fromRow(row);
+    });
+  }
+
+  async deleteExpired(before: Date, limit: number): Promise<number> {
+    const { numDeletedRows } = await this.#database
+      .deleteFrom("ssh_accesses")
+      .where("id", "in", (eb) =>
+        eb
+          .selectFrom("ssh_accesses")
+          .select("id")
+          .where("expires_at", "<", before.getTime())
+          .orderBy("expires_at")
+          .limit(limit),
+      )
+      .executeTakeFirstOrThrow();
+    return Number(numDeletedRows);
+  }
+}
+
+function fromRow(row: Selectable<SshAccessesTable>): SshAccess {
+  return {
+    id: row.id,
+    machineId: row.machine_id,
+    projectId: row.project_id,
+    fingerprint: row.fingerprint,
+    tokenHash: row.token_hash,
+    createdAt: toDate(row.created_at),
+    expiresAt: toDate(row.expires_at),
+    revokedAt: toOptionalDate(row.revoked_at),
+    lastUsedAt: toOptionalDate(row.last_used_at),
+    useCount: Number(row.use_count),
+  };
+}
