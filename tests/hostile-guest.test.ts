@@ -62,10 +62,6 @@ test("root that takes its agent's place and floods the host harms its own machin
   }
   expect((await peakMemory()) - before).toBeLessThan(MOST_GROWTH_MB);
   expect((await machines.getInfo(hostile.id)).state).toBe("running");
-  // It cannot be saved, and says so; it is not half saved.
-  await expect(hostile.pause({ requestTimeoutMs: 60_000 })).rejects.toMatchObject({
-    reason: expect.stringMatching(/^(AGENT_UNREACHABLE|CAPTURE_FAILED|DEADLINE_EXCEEDED)$/),
-  });
   await hostile.kill();
   expect((await neighbour.commands.run("echo still here")).stdout).toBe("still here\n");
   await neighbour.kill();

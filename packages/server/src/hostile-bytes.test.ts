@@ -162,6 +162,16 @@ test(
   FUZZ_TIMEOUT_MS,
 );
 
+/** Whether it was done, or what it threw. */
+function outcome(read: () => void): string {
+  try {
+    read();
+    return "read";
+  } catch (error) {
+    return String(error);
+  }
+}
+
 interface Attacking {
   stale: Uint8Array;
   session: Buffer[];
@@ -191,11 +201,10 @@ test(
       const reader = new EnvelopeReader(most, (_, content) => {
         expect(content.length).toBeLessThanOrEqual(most);
       });
-      try {
+      const read = () => {
         for (const piece of torn(Buffer.concat(session), sizes)) reader.push(piece);
-      } catch (error) {
-        expect(error).toMatchObject({ message: expect.stringContaining("more than") });
-      }
+      };
+      expect(outcome(read)).toMatch(/^(read|Error: an envelope of \d+ bytes is more than 1000)$/);
     });
   },
   FUZZ_TIMEOUT_MS,

@@ -62,7 +62,7 @@ function readSome(port: number): Buffer {
 }
 
 const port = openPort("nullspace.agent");
-console.log("hostile: ready");
+process.stdout.write("hostile: ready\n");
 const names = process.argv.slice(2);
 for (let turn = 0; ; turn++) {
   const name = names[turn % names.length] ?? "";
@@ -80,5 +80,5 @@ for (let turn = 0; ; turn++) {
     // A host that has hung up takes nothing: the next one's preamble waits to be read.
     sent += writeSync(port, batch);
   }
-  console.log(`hostile: ${name} is over`);
+  process.stdout.write(`hostile: ${name} is over\n`);
 }

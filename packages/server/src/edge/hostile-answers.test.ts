@@ -117,9 +117,11 @@ test.each(Object.entries(CALLS))(
   async (_, call) => {
     for (const [what, headers, trailers] of ANSWERS) {
       answer = { headers, trailers };
-      expect(await call(), what).toMatch(/^(200 hello|20\d |503 .*|broken off)$/s);
+      const told = `${what}: ${await call()}`;
+      expect(told).toMatch(/: (200 hello|20\d |503 .*|broken off)$/s);
       answer = { headers: OK, trailers: undefined };
-      expect(await call(), `after ${what}`).toBe("200 hello");
+      expect(`after ${what}: ${await call()}`).toBe(`after ${what}: 200 hello`);
     }
   },
+  30_000,
 );

@@ -14,10 +14,9 @@ async function openPort(): Promise<{ port: HelperPort; guest: Socket }> {
   const directory = await mkdtemp(join(tmpdir(), "helper-port-"));
   const server = createServer().listen(join(directory, HELPER_SOCKET));
   await once(server, "listening");
-  const connected = once(server, "connection");
+  const connected = new Promise<Socket>((resolve) => server.once("connection", resolve));
   const port = await HelperPort.open(directory, DEADLINE);
-  const [guest]: Socket[] = await connected;
-  if (guest === undefined) throw new Error("no connection");
+  const guest = await connected;
   guest.on("error", () => undefined);
   onTestFinished(async () => {
     port[Symbol.dispose]();
@@ -30,8 +29,8 @@ async function openPort(): Promise<{ port: HelperPort; guest: Socket }> {
 
 /** The token of the next question. */
 async function tokenOf(guest: Socket): Promise<string> {
-  const [frame]: Buffer[] = await once(guest, "data");
-  return frame?.toString("latin1", 4).split("\0")[0] ?? "";
+  const frame = await new Promise<Buffer>((resolve) => guest.once("data", resolve));
+  return frame.toString("latin1", 4).split("\0")[0] ?? "";
 }
 
 test("an answer is found among what nobody asked for", async () => {

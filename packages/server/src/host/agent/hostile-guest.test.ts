@@ -18,7 +18,6 @@ const MIB = 1 << 20;
 const MOST_HELD_BYTES = 32 * MIB;
 
 setFlagsFromString("--expose-gc");
-const collectGarbage: () => void = runInNewContext("gc");
 
 const NOTHING = Buffer.alloc(0);
 const NUMBER = Buffer.alloc(8);
@@ -130,12 +129,12 @@ describe.each(Object.entries(FLOODS))("a guest that floods its host with %s", (_
     await port.hungUp;
     expect(await call).toBe("AGENT_UNREACHABLE");
     expect(held() - before).toBeLessThan(MOST_HELD_BYTES);
-  });
+  }, 30_000);
 });
 
 /** What this process holds for JavaScript when its garbage is collected, in bytes. */
 function held(): number {
-  collectGarbage();
+  runInNewContext("gc()");
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
 }
@@ -156,10 +155,9 @@ describe("before a session", () => {
       await port.flood(Buffer.alloc(64 << 10, 1));
     });
     using connection = new AgentConnection("m1", guest.directory, KEY);
-    await expect(connection.session({ timeoutMs: 30_000 })).rejects.toMatchObject({
-      reason: ErrorReason.AGENT_UNREACHABLE,
-      message: expect.stringContaining("floods"),
-    });
+    await expect(connection.session({ timeoutMs: 30_000 })).rejects.toThrow(
+      "cannot be reached: the machine floods",
+    );
     for (const port of flooded) expect(port.sent).toBeLessThan(24 * MIB);
   });
 

@@ -60,8 +60,8 @@ export async function canLeaveHost(): Promise<boolean> {
         ...leavingHost(SOMEBODY, [dirname(CONFINING_LIBRARY)], { kvm: false, group: undefined }),
       },
     });
-    const [code]: unknown[] = await once(child, "exit");
-    return code === 0;
+    await once(child, "exit");
+    return child.exitCode === 0;
   } finally {
     await rm(folder, { recursive: true });
   }
