@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { EgressMode, EgressPolicySchema } from "@nullspace/proto";
 import {
   newMachineId,
   type NewMachine,
@@ -65,6 +67,7 @@ function newMachine(snapshotId: string): NewMachine {
     timeoutSeconds: 300,
     autoResume: false,
     previews: { allowPublicTraffic: true, maskRequestHost: "", trafficId: "" },
+    egress: create(EgressPolicySchema, { mode: EgressMode.ALLOW_ALL }),
     idleSeconds: 0,
     deletePausedAfterSeconds: 0,
     idempotencyKey: undefined,

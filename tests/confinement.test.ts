@@ -56,17 +56,17 @@ async function below(folder: string): Promise<string[]> {
 /** Tries what it is told to, as `verb:what`; prints each that succeeds. */
 const PROBE = String.raw`
 use Socket;
-sub tell { print "$_\n" if $_[0] }
+sub found { print "$_\n" if $_[0] }
 for (@ARGV) {
   my ($verb, $what) = split /:/, $_, 2;
-  if ($verb eq "read") { tell(open(my $file, "<", $what)) }
-  elsif ($verb eq "write") { tell(open(my $file, "+<", $what)) }
-  elsif ($verb eq "signal") { tell(kill("URG", $what)) }
-  elsif ($verb eq "unix") { socket(my $s, PF_UNIX, SOCK_STREAM, 0); tell(connect($s, pack_sockaddr_un($what))) }
+  if ($verb eq "read") { found(open(my $file, "<", $what)) }
+  elsif ($verb eq "write") { found(open(my $file, "+<", $what)) }
+  elsif ($verb eq "signal") { found(kill("URG", $what)) }
+  elsif ($verb eq "unix") { socket(my $s, PF_UNIX, SOCK_STREAM, 0); found(connect($s, pack_sockaddr_un($what))) }
   elsif ($verb eq "tcp") {
     my ($address, $port) = split /:/, $what;
     socket(my $s, PF_INET, SOCK_STREAM, 0);
-    tell(connect($s, pack_sockaddr_in($port, inet_aton($address))));
+    found(connect($s, pack_sockaddr_in($port, inet_aton($address))));
   }
 }`;
 

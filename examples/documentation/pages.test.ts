@@ -74,13 +74,16 @@ function isCommand([name, ...rest]: string[]): boolean {
   const command = findCommand(createProgram(), name);
   if (command === undefined) return false;
   const leaf = findCommand(command, rest[0]);
+  // A mere group has neither arguments nor options of its own.
   const isGroup = command.commands.length > 0 && leaf === undefined;
-  if (isGroup && command.registeredArguments.length === 0) return false;
+  const takesWords = isGroup && command.registeredArguments.length > 0;
+  const isItself = command.options.length > 0 && (rest[0]?.startsWith("-") ?? true);
+  if (isGroup && !takesWords && !isItself) return false;
   // The options of `server` are another program's.
   if (name === "server") return true;
   const ends = rest.includes("--") ? rest.indexOf("--") : rest.length;
   // What follows the machine in `ssh` is another program's as well.
-  const end = isGroup ? rest.findIndex((word) => !word.startsWith("-")) : ends;
+  const end = takesWords ? rest.findIndex((word) => !word.startsWith("-")) : ends;
   const known = (leaf ?? command).options.flatMap(({ short, long }) => [short, long]);
   return rest
     .slice(0, end)

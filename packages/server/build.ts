@@ -1,4 +1,5 @@
-// Compiles what is loaded into QEMU and what copies its memory; see the files in native/.
+// Compiles what is loaded into QEMU, what copies its memory and what connects its network card; see the
+// files in native/.
 import { execFileSync } from "node:child_process";
 import { mkdirSync } from "node:fs";
 
@@ -13,3 +14,4 @@ function compile(sources: readonly string[], program: string, ...how: string[]):
 
 compile(["qemu-memory.c", "qemu-confinement.c"], "qemu-memory.so", "-shared", "-fPIC");
 compile(["page-copier.c"], "page-copier", "-static");
+compile(["tap-attacher.c"], "tap-attacher", "-static");

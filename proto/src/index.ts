@@ -6,6 +6,7 @@ export * from "./gen/nullspace/v1/machine_pb.js";
 export * from "./gen/nullspace/v1/project_pb.js";
 export * from "./gen/nullspace/v1/scope_pb.js";
 export * from "./gen/nullspace/v1/preview_pb.js";
+export * from "./gen/nullspace/v1/network_pb.js";
 export * from "./gen/nullspace/v1/snapshot_pb.js";
 export * from "./gen/nullspace/v1/ssh_pb.js";
 export * from "./gen/nullspace/v1/transfer_pb.js";

@@ -25,8 +25,8 @@
 //                              "exit PID CODE SIGNAL",
 //                              "child PID STDIN STDOUT STDERR META" (after connecting, for each one held),
 //                              "adopted NONCE EPOCH CHANNEL_KEY STATE"
-// The host sends frames of the same form over a serial port of their own, "adopt", "set-time", "hold",
-// "release" and "renew", and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
+// The host sends frames of the same form over a serial port of their own, "adopt", "set-time", "await-link",
+// "hold", "release" and "renew", and gets "ok SEQ SECONDS NANOSECONDS" with the guest's clock, or "error SEQ STEP ERRNO". It does not
 // go through the agent: a restored guest runs this little code in no time, while the agent's own
 // first steps take most of a second under emulation. Here they happen beside each other.
 // Descriptors are numbers of this process; the agent opens /proc/<helper>/fd/<n>.
@@ -34,6 +34,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/rtnetlink.h>
 #include <linux/random.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -65,7 +66,7 @@
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 #endif
 
-enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256, CARRY_BYTES = 16384, MAX_HOSTS = 64 << 10, PORT_RETRY_MS = 200 };
+enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256, CARRY_BYTES = 16384, MAX_HOSTS = 64 << 10, PORT_RETRY_MS = 200, LINK_MS = 5000 };
 
 // Bytes on their way from one descriptor to another; no more are read before all are written.
 struct carrier {
@@ -562,6 +563,40 @@ static int write_hosts(const char *path, const char *hostname) {
   return write_file(path, 0644, new, 0);
 }
 
+// Whether the network card has a link; one that the guest has taken down, or has not, is not waited for.
+static int has_link(void) {
+  char carrier = '1';
+  int fd = open("/sys/class/net/eth0/carrier", O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return 1;
+  ssize_t n = read(fd, &carrier, 1);
+  close(fd);
+  return n != 1 || carrier == '1';
+}
+
+// The kernel has the card's link, which the host has just given it: the next packet will not be refused.
+static int await_link(void) {
+  if (dry_run) return 0;
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+  int events = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), result = -1;
+  if (events < 0) return -1;
+  if (bind(events, (struct sockaddr *)&address, sizeof address) == 0) {
+    // Listening comes before looking, or the change could fall between the two.
+    char message[8192];
+    struct pollfd wait = {events, POLLIN, 0};
+    for (result = 0; result == 0 && !has_link();) {
+      int ready = poll(&wait, 1, LINK_MS);
+      if (ready == 0) errno = ETIMEDOUT;
+      if (ready == 0 || (ready < 0 && errno != EINTR)) result = -1;
+      else if (ready > 0 && recv(events, message, sizeof message, MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != ENOBUFS)
+        result = -1;
+    }
+  }
+  int saved = errno;
+  close(events);
+  errno = saved;
+  return result;
+}
+
 static const char *below(const char *root, const char *path) {
   static char full[4][4096];
   static int next;
@@ -760,6 +795,8 @@ static void handle_host(char **field, int count) {
   errno = EINVAL;
   if (count == 4 && strcmp(field[1], "set-time") == 0) {
     step = set_time(field[2], field[3]) == 0 ? NULL : "set-time";
+  } else if (count == 2 && strcmp(field[1], "await-link") == 0) {
+    step = await_link() == 0 ? NULL : "link";
   } else if (count == 2 && strcmp(field[1], "hold") == 0) {
     step = hold() == 0 ? NULL : "hold";
   } else if (count == 2 && strcmp(field[1], "release") == 0) {

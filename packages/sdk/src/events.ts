@@ -18,6 +18,7 @@ const WELL_MS = 10_000;
 export type EventType =
   | "machine.state"
   | "machine.timeout_set"
+  | "machine.egress_set"
   | "machine.forked"
   | "snapshot.created"
   | "snapshot.deleted"
@@ -149,6 +150,7 @@ const TYPES: Record<Type, EventType> = {
   [Type.UNSPECIFIED]: "unknown",
   [Type.MACHINE_STATE]: "machine.state",
   [Type.MACHINE_TIMEOUT_SET]: "machine.timeout_set",
+  [Type.MACHINE_EGRESS_SET]: "machine.egress_set",
   [Type.MACHINE_FORKED]: "machine.forked",
   [Type.SNAPSHOT_CREATED]: "snapshot.created",
   [Type.SNAPSHOT_DELETED]: "snapshot.deleted",

@@ -76,12 +76,12 @@ export type {
   CreateOptions,
   GetInfoOptions,
   ListOptions,
-  NetworkOptions,
   RestoreKind,
   RunOnceOptions,
   SetTimeoutOptions,
 } from "./machine-options.js";
 export type { Machines } from "./machines.js";
+export type { CustomEgress, EgressPolicy, EgressRateLimit, NetworkOptions } from "./network.js";
 export { Nullspace } from "./nullspace.js";
 export type { Page, PagePromise } from "./page.js";
 export type {

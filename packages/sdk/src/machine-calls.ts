@@ -27,6 +27,7 @@ import {
   type SetTimeoutOptions,
 } from "./machine-options.js";
 import { CAPTURE_TIMEOUT_MS, fromSnapshotMessage, type SnapshotInfo } from "./snapshots.js";
+import { type EgressPolicy, toEgressMessage, toNetworkMessage } from "./network.js";
 import { Page, type PagePromise, pagePromise } from "./page.js";
 
 /** A template may have to be captured first for a size that was never asked for. */
@@ -64,10 +65,7 @@ export class MachineCalls {
       idleSeconds: options.idleSeconds ?? 0,
       deletePausedAfterSeconds: options.deletePausedAfterSeconds ?? 0,
       warmPool: toWarmPoolMessage(options.warmPool),
-      previews: {
-        allowPublicTraffic: options.network?.allowPublicTraffic ?? true,
-        maskRequestHost: options.network?.maskRequestHost ?? "",
-      },
+      network: toNetworkMessage(options.network),
     };
     const { machine, receipt, trafficAccessToken } = await this.#connection.unary(
       options,
@@ -180,6 +178,16 @@ export class MachineCalls {
       (attempt) => this.#connection.machines.kill({ id }, attempt),
       { idempotent: true },
     );
+  }
+
+  async updateEgress(id: string, policy: EgressPolicy, options: CallOptions): Promise<MachineInfo> {
+    const request = { id, egress: toEgressMessage(policy) };
+    const { machine } = await this.#connection.unary(
+      options,
+      (attempt) => this.#connection.machines.updateEgress(request, attempt),
+      { idempotent: true },
+    );
+    return fromMachineMessage(given(machine));
   }
 
   async setTimeout(id: string, options: SetTimeoutOptions): Promise<MachineInfo> {

@@ -6,6 +6,7 @@ import {
   TimeoutAction as TimeoutActionMessage,
   WarmPoolMode as WarmPoolMessage,
 } from "@nullspace/proto";
+import { type EgressPolicy, fromEgressMessage } from "./network.js";
 
 /**
  * Where a machine is in its life. `creating`, `pausing`, `resuming` and
@@ -77,6 +78,8 @@ export interface MachineInfo {
   fromWarmPool: boolean;
   /** How its previews behave: what `network` said when it was created. */
   previews: { allowPublicTraffic: boolean; maskRequestHost: string | undefined };
+  /** What it may reach. */
+  egress: EgressPolicy;
 }
 
 /** Name of a part of {@link MachineInfo}. */
@@ -157,6 +160,7 @@ export function fromMachineMessage(machine: MachineMessage): MachineInfo {
       allowPublicTraffic: machine.previews?.allowPublicTraffic ?? true,
       maskRequestHost: machine.previews?.maskRequestHost || undefined,
     },
+    egress: fromEgressMessage(machine.egress),
   };
 }
 

@@ -1,18 +1,8 @@
 import { type AdoptionReceipt as ReceiptMessage, RestoreKind as Kind } from "@nullspace/proto";
 import type { CallOptions } from "./call.js";
 import type { BaseCommandOptions } from "./commands/options.js";
+import type { NetworkOptions } from "./network.js";
 import type { MachineField, MachineState, TimeoutAction, WarmPoolMode } from "./machine-info.js";
-
-/** How a machine's previews behave. */
-export interface NetworkOptions {
-  /**
-   * When false, each request to a preview must carry the machine's traffic access token as
-   * well: {@link Machine.trafficAccessToken}. True when not given.
-   */
-  allowPublicTraffic?: boolean | undefined;
-  /** What services see as Host, with `${PORT}` for the port; the preview's own host when not given. */
-  maskRequestHost?: string | undefined;
-}
 
 /** What {@link Machine.create} takes. */
 export interface CreateOptions extends CallOptions {
@@ -38,7 +28,7 @@ export interface CreateOptions extends CallOptions {
   deletePausedAfterSeconds?: number | undefined;
   /** Take a machine that waits in the warm pool; `"prefer"` when not given. */
   warmPool?: WarmPoolMode | undefined;
-  /** How its previews behave; resumed and forked machines are as their source. */
+  /** What the machine may reach, and how its previews behave; resumed and forked machines are as their source. */
   network?: NetworkOptions | undefined;
   /** Labels of your own, at most 64; {@link Machine.list} filters by them. */
   metadata?: Readonly<Record<string, string>> | undefined;

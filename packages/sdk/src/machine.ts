@@ -20,6 +20,7 @@ import type {
   RunOnceOptions,
   SetTimeoutOptions,
 } from "./machine-options.js";
+import type { EgressPolicy } from "./network.js";
 import type { PagePromise } from "./page.js";
 import { type CreateSnapshotOptions, type SnapshotInfo, Snapshots } from "./snapshots.js";
 import type {
@@ -215,6 +216,15 @@ export class Machine implements AsyncDisposable {
     return new MachineCalls(defaultConnection(options)).setTimeout(id, options);
   }
 
+  /** Changes what a machine may reach; see {@link updateEgress}. */
+  static updateEgress(
+    id: string,
+    policy: EgressPolicy,
+    options: CallOptions & ConnectionOptions = {},
+  ): Promise<MachineInfo> {
+    return new MachineCalls(defaultConnection(options)).updateEgress(id, policy, options);
+  }
+
   /** Destroys this machine and releases everything it held. Killing it again succeeds. */
   kill(options: CallOptions = {}): Promise<void> {
     return this.#calls.kill(this.id, options);
@@ -223,6 +233,22 @@ export class Machine implements AsyncDisposable {
   /** Sets this machine's deadline, counted from now. */
   setTimeout(options: SetTimeoutOptions): Promise<MachineInfo> {
     return this.#calls.setTimeout(this.id, options);
+  }
+
+  /**
+   * Changes what this machine may reach. When this resolves the new policy holds: connections
+   * that it allows go on, those that it does not are cut.
+   *
+   * @throws InvalidArgumentError for a range or name that is none
+   * @throws ConflictError `NETWORK_UNAVAILABLE` when the host gives machines no network
+   * @throws InternalError `EGRESS_NOT_APPLIED`: until a call succeeds the machine reaches nothing
+   * @example
+   * ```ts
+   * await machine.updateEgress({ allowDomains: ["pypi.org", "*.pythonhosted.org"] });
+   * ```
+   */
+  updateEgress(policy: EgressPolicy, options: CallOptions = {}): Promise<MachineInfo> {
+    return this.#calls.updateEgress(this.id, policy, options);
   }
 
   /**

@@ -20,6 +20,7 @@ import type {
   RunOnceOptions,
   SetTimeoutOptions,
 } from "./machine-options.js";
+import type { EgressPolicy } from "./network.js";
 import type { PagePromise } from "./page.js";
 import type { PreviewGrant } from "./previews/options.js";
 import { Previews } from "./previews/previews.js";
@@ -105,6 +106,11 @@ export class Machines {
   /** See {@link Machine.kill}. */
   kill(id: string, options: CallOptions = {}): Promise<void> {
     return this.#calls.kill(id, options);
+  }
+
+  /** See {@link Machine.updateEgress}. */
+  updateEgress(id: string, policy: EgressPolicy, options: CallOptions = {}): Promise<MachineInfo> {
+    return this.#calls.updateEgress(id, policy, options);
   }
 
   /** See {@link Machine.setTimeout}. */

@@ -13,6 +13,7 @@ import {
   LOG_LEVELS,
   poolEntry,
   projectLimit,
+  resolver,
   wholeNumber,
 } from "./settings.js";
 
@@ -51,6 +52,12 @@ export async function runProgram(argv: readonly string[]): Promise<number> {
       "machines that wait, restored, for whoever asks; may be given more than once",
       poolEntry,
       new Map<string, number>(),
+    )
+    .option(
+      "--dns <address>",
+      "resolver to ask on behalf of machines, in place of this computer's own; may be given more than once",
+      resolver,
+      [],
     )
     .option(
       "--keep-days <n>",

@@ -30,6 +30,7 @@ export interface ServerFlags {
   previewDomain: string;
   tlsCert?: string;
   tlsKey?: string;
+  dns: readonly string[];
 }
 
 /** Runs a server until the process is told to stop, and gives the exit code. */
@@ -61,7 +62,7 @@ function serverOptions(
   certificate: Certificate | undefined,
   log: Logger,
 ): Parameters<typeof startServer>[0] {
-  const { home, host, port, qemu, maxMachines, maxMemoryMb, keepDays, warmPool } = flags;
+  const { home, host, port, qemu, maxMachines, maxMemoryMb, keepDays, warmPool, dns } = flags;
   return {
     home: resolve(home),
     host,
@@ -75,7 +76,7 @@ function serverOptions(
     previewDomain: flags.previewDomain,
     certificate,
     log,
-    openHost: (path) => QemuHost.open({ home: path, qemu, warmPool, log }),
+    openHost: (path) => QemuHost.open({ home: path, qemu, warmPool, resolvers: dns, log }),
   };
 }
 

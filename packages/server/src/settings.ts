@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { totalmem } from "node:os";
 import { ProjectLimitsSchema } from "@nullspace/proto";
 import { InvalidArgumentError } from "commander";
@@ -63,4 +64,11 @@ export function poolEntry(
     return new Map([...former, [entry, Number(count)]]);
   }
   throw new InvalidArgumentError(`Give a template and a number up to ${MAX_POOL}, as in base=2.`);
+}
+
+/** Reads "192.0.2.1", "192.0.2.1:5353" or "[2001:db8::1]:5353" from the command line, beside those given before. */
+export function resolver(text: string, former: readonly string[]): readonly string[] {
+  const [, bracketed, plain] = /^(?:\[([^\]]+)\]:\d{1,5}|([\d.]+):\d{1,5})$/.exec(text) ?? [];
+  if (isIP(bracketed ?? plain ?? text) !== 0) return [...former, text];
+  throw new InvalidArgumentError("Give an address, as in 192.0.2.1 or 192.0.2.1:5353.");
 }

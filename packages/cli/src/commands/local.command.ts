@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import type { DoctorFlags } from "./doctor.js";
+import type { DoctorEgressFlags } from "./doctor-egress.js";
 import type { UpFlags } from "./up.js";
 import { type CommonOptions, wholeNumber, withCommonOptions } from "../options.js";
 
@@ -28,13 +29,25 @@ export function addLocalCommands(program: Command): void {
       handOverToServer(command.args);
     });
 
-  withCommonOptions(program.command("doctor"))
+  const doctor = withCommonOptions(program.command("doctor"))
     .description("check this computer, its server and your key, and say what to do")
     .option("--gc", "look for snapshots that nobody needs instead, and remove them")
     .option("--dry-run", "with --gc: only tell which they are")
     .option("--home <folder>", "where the server keeps what it has")
     .action(async (options: DoctorFlags) => {
       process.exitCode = await (await import("./doctor.js")).doctor(options);
+    });
+
+  withCommonOptions(doctor.command("egress"))
+    .description("try from inside a machine what no machine may reach, and tell what was reached")
+    .option(
+      "--machine <machine>",
+      "this machine with its policy, in place of one that is made for it",
+    )
+    .action(async (_options, command: Command) => {
+      // Those that `doctor` has as well arrive there.
+      const flags = command.optsWithGlobals<DoctorEgressFlags>();
+      process.exitCode = await (await import("./doctor-egress.js")).doctorEgress(flags);
     });
 
   withCommonOptions(program.command("login"))

@@ -1,8 +1,11 @@
-import { type Command, Option } from "commander";
+import { Argument, type Command, Option } from "commander";
+import { EGRESS_WORDS, type EgressWord } from "../egress/policy.js";
+import type { MachineEgressFlags } from "./egress.js";
 import type { CreateFlags, ListFlags, TimeoutFlags } from "./machine.js";
 import type { ForkFlags, ResumeFlags, SnapshotFlags } from "./time-travel.js";
 import {
   type CommonOptions,
+  collect,
   collectPair,
   seconds,
   wholeNumber,
@@ -19,6 +22,10 @@ const STATES = [
   "killed",
   "failed",
 ] as const;
+
+const ALLOW = "this and nothing else: 203.0.113.0/24, example.com, *.example.com; several times";
+const DENY = "not this, whatever else is allowed; several times";
+const RATE_LIMIT = "at most so much, in each direction";
 
 /** Adds `nullspace machine ...`. */
 export function addMachineCommands(program: Command): void {
@@ -48,6 +55,14 @@ export function addMachineCommands(program: Command): void {
         "off",
       ]),
     )
+    .addOption(
+      new Option("--egress <policy>", "what it may reach (default: allow-all)").choices(
+        EGRESS_WORDS,
+      ),
+    )
+    .option("--allow <range|name>", ALLOW, collect)
+    .option("--deny <range>", DENY, collect)
+    .option("--rate-limit <kbit/s>", RATE_LIMIT, wholeNumber)
     .option("-m, --metadata <name=value>", "label; may be given several times", collectPair)
     .option("-e, --env <name=value>", "environment of every command; several times", collectPair)
     .option("--cwd <path>", "default working directory")
@@ -89,6 +104,17 @@ Examples:
     .argument("<machine...>", "ids of the machines")
     .action(async (ids: string[], options: CommonOptions) =>
       (await import("./machine.js")).killMachines(ids, options),
+    );
+
+  withCommonOptions(machine.command("egress"))
+    .description("show what a machine may reach, or change it")
+    .argument("<machine>", "id of the machine")
+    .addArgument(new Argument("[policy]", "for everything or nothing").choices(EGRESS_WORDS))
+    .option("--allow <range|name>", ALLOW, collect)
+    .option("--deny <range>", DENY, collect)
+    .option("--rate-limit <kbit/s>", RATE_LIMIT, wholeNumber)
+    .action(async (id: string, policy: EgressWord | undefined, options: MachineEgressFlags) =>
+      (await import("./egress.js")).machineEgress(id, policy, options),
     );
 
   addTimeTravelCommands(machine);

@@ -1,5 +1,6 @@
 import type { MachineInfo, MachineState, TimeoutAction, WarmPoolMode } from "@nullspace/sdk";
 import { openClient } from "../client.js";
+import { describePolicy, type EgressFlags, policyOf } from "../egress/policy.js";
 import type { CommonOptions } from "../options.js";
 import { withProgress } from "../progress.js";
 import { printDone, toSeveral } from "../several.js";
@@ -16,7 +17,7 @@ import {
 } from "../terminal.js";
 
 /** Options of `nullspace machine create`. */
-export interface CreateFlags extends CommonOptions {
+export interface CreateFlags extends CommonOptions, EgressFlags {
   template?: string;
   snapshot?: string;
   vcpus?: number;
@@ -38,6 +39,7 @@ export interface CreateFlags extends CommonOptions {
 
 /** `nullspace machine create` */
 export async function createMachine(flags: CreateFlags): Promise<void> {
+  const egress = policyOf(flags);
   await using client = await openClient(flags);
   const started = performance.now();
   const { template, vcpus, memoryMb, diskMb, onTimeout, autoResume, warmPool, json } = flags;
@@ -58,7 +60,7 @@ export async function createMachine(flags: CreateFlags): Promise<void> {
     envs: flags.env,
     cwd,
     idempotencyKey,
-    network: { allowPublicTraffic: flags.publicTraffic, maskRequestHost: flags.maskHost },
+    network: { egress, allowPublicTraffic: flags.publicTraffic, maskRequestHost: flags.maskHost },
   });
   const machine = await withProgress("starting a machine", creating);
   const { receipt, trafficAccessToken } = machine;
@@ -119,6 +121,7 @@ export async function getMachine(id: string, flags: CommonOptions): Promise<void
       ["template", info.template],
       ["size", `${info.vcpus} vCPU, ${mebibytes(info.memoryMb)}, disk ${mebibytes(info.diskMb)}`],
       ["cwd", info.cwd],
+      ["egress", describePolicy(info.egress)],
       ["created", info.createdAt.toISOString()],
       ["ended", info.endedAt?.toISOString()],
       ["timeout", timeoutOf(info)],

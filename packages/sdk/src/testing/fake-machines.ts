@@ -3,6 +3,8 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampNow } from "@bufbuild/protobuf/wkt";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import {
+  EgressMode,
+  EgressPolicySchema,
   ErrorReason,
   type Machine,
   MachineSchema,
@@ -14,6 +16,7 @@ import {
   type MachineServiceGetRequest,
   type MachineServiceListRequest,
   type MachineServiceSetTimeoutRequest,
+  type MachineServiceUpdateEgressRequest,
   type MachineServiceWatchRequest,
   MachineState,
   SnapshotKind,
@@ -74,6 +77,8 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
       machine.idleSeconds = request.idleSeconds;
       machine.deletePausedAfterSeconds = request.deletePausedAfterSeconds;
       machine.fromWarmPool = request.warmPool === WarmPoolMode.REQUIRE;
+      machine.egress =
+        request.network?.egress ?? create(EgressPolicySchema, { mode: EgressMode.ALLOW_ALL });
       this.#byKey.set(request.idempotencyKey, machine);
     }
     return { machine, receipt: RECEIPT };
@@ -176,6 +181,12 @@ export class FakeMachines implements ServiceImpl<typeof MachineService> {
       request.deletePausedAfterSeconds ?? machine.deletePausedAfterSeconds;
     if (request.seconds > 0) this.change(machine, { timeoutAt: inSeconds(request.seconds) });
     else delete machine.timeoutAt;
+    return { machine };
+  };
+
+  updateEgress = ({ id, egress }: MachineServiceUpdateEgressRequest) => {
+    const machine = this.find(id);
+    this.change(machine, egress === undefined ? {} : { egress });
     return { machine };
   };
 

@@ -1,6 +1,7 @@
 import type { Cgroups } from "../host/confinement/cgroups.js";
 import { Confinement } from "../host/confinement/confinement.js";
 import { HostHome } from "../host/home.js";
+import { findNetworkProblem } from "../host/network/requirements.js";
 import { ImageStore } from "../host/image-store.js";
 import { Hypervisor } from "../host/qemu/hypervisor.js";
 import { VerifiedFiles } from "../host/verified-files.js";
@@ -29,6 +30,7 @@ export async function* checkHost(path: string, qemu: string): AsyncGenerator<Che
   }
   yield checkLimits(confinement.cgroups);
   yield checkView(confinement.ownView);
+  yield await checkNetwork();
   const [image, ...others] = await new ImageStore(home, new VerifiedFiles()).list();
   if (image === undefined) {
     yield warn(
@@ -43,6 +45,12 @@ export async function* checkHost(path: string, qemu: string): AsyncGenerator<Che
   yield accelerator === "kvm"
     ? ok("accelerator", `kvm: ${reason}`)
     : warn("accelerator", `tcg: ${reason}`, "Machines run about 20 times slower than with KVM.");
+}
+
+async function checkNetwork(): Promise<Check> {
+  const problem = await findNetworkProblem();
+  if (problem === undefined) return ok("network", "each machine may have one of its own");
+  return warn("network", `machines have none: ${problem.what}`, problem.remedy);
 }
 
 function checkLimits(cgroups: Cgroups): Check {

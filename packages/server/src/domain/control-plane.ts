@@ -4,6 +4,7 @@ import { Capacity, type CapacityLimits } from "./capacity.js";
 import type { Caller } from "./caller.js";
 import { Captures } from "./captures.js";
 import { Creation } from "./creation.js";
+import { Egress } from "./egress.js";
 import { Ending } from "./ending.js";
 import type { EventStore } from "./event.js";
 import { Events } from "./events.js";
@@ -139,6 +140,7 @@ export class ControlPlane implements AsyncDisposable {
     const pausing = new Pausing({ ...common, lifecycle, removal, ending });
     const resuming = new Resuming({ ...common, lifecycle, maker, pausing, ending });
     const forking = new Forking({ ...common, eventStore, removal, maker, ending });
+    const egress = new Egress({ ...common, lifecycle });
     const expire = async ({ id, state, onTimeout }: Machine, cause: string) =>
       state === "running" && onTimeout === "pause"
         ? pausing.pause(id, cause)
@@ -156,7 +158,7 @@ export class ControlPlane implements AsyncDisposable {
     const snapshots = new SnapshotReconciler({ ...ofSnapshots, forking });
     this.#templates = templates;
     this.#timeouts = new Timeouts({ hostId, store, expire, log });
-    this.#reconciler = new Reconciler({ ...common, ending, pausing, resuming, snapshots });
+    this.#reconciler = new Reconciler({ ...common, ending, pausing, resuming, egress, snapshots });
     this.machines = new Machines({
       hostId,
       store,
@@ -168,6 +170,7 @@ export class ControlPlane implements AsyncDisposable {
       pausing,
       resuming,
       forking,
+      egress,
       activity,
     });
     this.snapshots = new Snapshots(ofSnapshots);

@@ -1,6 +1,7 @@
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import type { TemplateImage } from "@nullspace/proto/host";
+import { checkEgress, defaultEgress } from "./egress-policy.js";
 import { idempotencyConflict, machineElsewhere, snapshotNotFound } from "./faults.js";
 import { invalid, LIMITS } from "./limits.js";
 import type { Machine } from "./machine.js";
@@ -69,6 +70,7 @@ export class Creation implements AsyncDisposable {
     const former = await this.#findFormer(request, hash);
     if (former !== undefined) return former;
 
+    const egress = request.egress && checkEgress(request.egress);
     const timings = new Timings();
     const origin =
       request.snapshotId === ""
@@ -88,12 +90,14 @@ export class Creation implements AsyncDisposable {
         previews: { ...request.previews, trafficId: id },
         idleSeconds: request.idleSeconds,
         deletePausedAfterSeconds: request.deletePausedAfterSeconds,
+        egress: egress ?? origin.egress,
         idempotencyKey: idempotencyKey || undefined,
         requestHash: hash,
       },
       envs: request.envs,
       cwd: request.snapshotId === "" ? origin.cwd : request.cwd,
       keepEnvironment: request.snapshotId !== "",
+      networkOptional: egress === undefined,
       warmPool: request.warmPool,
       kind: request.snapshotId === "" ? "template" : "snapshot",
       cause: "request",
@@ -122,6 +126,7 @@ export class Creation implements AsyncDisposable {
       parentId: "",
       ...size,
       cwd: request.cwd || "/workspace",
+      egress: defaultEgress(),
     };
   }
 
@@ -150,6 +155,7 @@ export class Creation implements AsyncDisposable {
       memoryMb,
       diskMb: diskOf(request, snapshot),
       cwd: request.cwd || snapshot.cwd,
+      egress: snapshot.egress,
     };
   }
 
@@ -190,6 +196,7 @@ type Origin = Pick<
   | "memoryMb"
   | "diskMb"
   | "cwd"
+  | "egress"
 >;
 
 /**

@@ -4,6 +4,7 @@ import type { MachineState } from "./machine.js";
 export type EventType =
   | "machine state"
   | "machine timeout set"
+  | "machine egress set"
   | "machine forked"
   | "snapshot created"
   | "snapshot deleted"

@@ -17,6 +17,7 @@ export const HOST_DEADLINES_MS = {
   captureMachine: 600_000,
   startMachine: 90_000,
   stopMachine: 60_000,
+  updateEgress: 60_000,
   /** Boots a guest, perhaps under emulation on a busy machine. */
   prepareTemplate: 600_000,
 } as const;

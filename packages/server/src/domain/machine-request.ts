@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { invalid, LIMITS } from "./limits.js";
 import type { PreviewPolicy, TimeoutAction } from "./machine.js";
 import { checkMaskedHost } from "./preview-address.js";
-import { type WarmPoolMode } from "@nullspace/proto";
+import type { EgressPolicy, WarmPoolMode } from "@nullspace/proto";
 
 /** What the owner of a new machine asks for. Zero and empty stand for "the default". */
 export interface MachineRequest {
@@ -25,6 +25,8 @@ export interface MachineRequest {
   readonly idleSeconds: number;
   readonly deletePausedAfterSeconds: number;
   readonly warmPool: WarmPoolMode;
+  /** What it may reach; the default, or as the snapshot's machine, when `undefined`. */
+  readonly egress: EgressPolicy | undefined;
 }
 
 /**

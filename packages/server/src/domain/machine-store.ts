@@ -1,3 +1,4 @@
+import type { EgressPolicy } from "@nullspace/proto";
 import type { Machine, MachineState, PreviewPolicy, Receipt, TimeoutAction } from "./machine.js";
 import type { EventNote } from "./event.js";
 import type { Admission } from "./project.js";
@@ -26,6 +27,7 @@ export interface NewMachine {
   readonly previews: PreviewPolicy;
   readonly idleSeconds: number;
   readonly deletePausedAfterSeconds: number;
+  readonly egress: EgressPolicy;
   readonly idempotencyKey: string | undefined;
   readonly requestHash: string;
 }
@@ -124,6 +126,17 @@ export interface MachineStore {
     id: string,
     from: MachineState,
     changes: TimeoutChanges,
+    at: Date,
+  ): Promise<Machine | undefined>;
+  /**
+   * Sets what a machine may reach.
+   *
+   * @returns `undefined`, and changes nothing, when it is not in the state `from`.
+   */
+  setEgress(
+    id: string,
+    from: MachineState,
+    egress: EgressPolicy,
     at: Date,
   ): Promise<Machine | undefined>;
   /** @throws Fault INVALID_ARGUMENT when the cursor is not one of ours. */

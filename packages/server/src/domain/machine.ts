@@ -1,3 +1,5 @@
+import type { EgressPolicy } from "@nullspace/proto";
+
 /** Where a machine is in its life, as `machine.proto` says. */
 export type MachineState =
   | "creating"
@@ -82,6 +84,8 @@ export interface Machine {
   readonly deletePausedAfterSeconds: number;
   /** When a paused machine is killed; `undefined` for never. */
   readonly deleteAt: Date | undefined;
+  /** What it may reach. */
+  readonly egress: EgressPolicy;
   /** It was waiting in a warm pool when it was asked for. */
   readonly fromWarmPool: boolean;
   /** When it was killed or failed. */

@@ -1,5 +1,7 @@
 import type { Activity } from "./activity.js";
 import type { Creation } from "./creation.js";
+import type { EgressPolicy } from "@nullspace/proto";
+import type { Egress } from "./egress.js";
 import type { Ending } from "./ending.js";
 import { machineElsewhere, machineNotFound, machineNotRunning } from "./faults.js";
 import type { MachineFeed } from "./feed.js";
@@ -30,6 +32,7 @@ export interface MachinesOptions {
   readonly pausing: Pausing;
   readonly resuming: Resuming;
   readonly forking: Forking;
+  readonly egress: Egress;
   readonly activity: Activity;
 }
 
@@ -143,6 +146,11 @@ export class Machines {
   /** See {@link Forking.fork}. */
   async fork(request: ForkRequest, signal: AbortSignal): Promise<readonly ForkOutcome[]> {
     return this.#options.forking.fork(request, signal);
+  }
+
+  /** See {@link Egress.update}. */
+  async updateEgress(id: string, policy: EgressPolicy): Promise<Machine> {
+    return this.#options.egress.update(id, policy);
   }
 
   /** When a call or stream last reached a machine, as far as this server knows. */

@@ -31,6 +31,8 @@ export interface Plan {
   readonly cwd: string;
   /** Adds `envs` to those of the captured guest. */
   readonly keepEnvironment: boolean;
+  /** On a host that gives machines no network it goes without, as if its policy let nothing pass. */
+  readonly networkOptional: boolean;
   readonly warmPool: WarmPoolMode;
   /** What its snapshot was taken of. */
   readonly kind: RestoreKind;
@@ -84,10 +86,12 @@ export class Maker {
 
   async #start(plan: Plan, timings: Timings, signal: AbortSignal): Promise<Machine> {
     const { host, lifecycle, store } = this.#options;
-    const { machine, envs, cwd, keepEnvironment, warmPool, kind, cause } = plan;
-    const { id, snapshotId, diskMb, timeoutSeconds } = machine;
+    const { machine, envs, cwd, keepEnvironment, networkOptional, warmPool, kind, cause } = plan;
+    const { id, snapshotId, diskMb, timeoutSeconds, egress } = machine;
+    const guest = { hostname: id, envs, cwd, keepEnvironment };
+    const network = { egress, networkOptional };
     const { receipt, fromWarmPool } = await host.startMachine(
-      { machineId: id, snapshotId, hostname: id, envs, cwd, diskMb, keepEnvironment, warmPool },
+      { machineId: id, snapshotId, diskMb, warmPool, ...guest, ...network },
       { signal, timeoutMs: HOST_DEADLINES_MS.startMachine },
     );
     timings.mark("startMs");

@@ -223,7 +223,7 @@ function snapshotOf(machine: Machine): NewSnapshot {
 
 /** What a snapshot has of its machine. */
 export function lineageOf(machine: Machine) {
-  const { id, projectId, hostId, templateName, templateTag, vcpus, memoryMb, diskMb, cwd } =
+  const { id, projectId, hostId, templateName, templateTag, vcpus, memoryMb, diskMb, cwd, egress } =
     machine;
   return {
     projectId,
@@ -236,5 +236,6 @@ export function lineageOf(machine: Machine) {
     memoryMb,
     diskMb,
     cwd,
+    egress,
   };
 }

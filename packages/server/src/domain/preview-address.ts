@@ -90,7 +90,7 @@ export function checkMaskedHost(host: string): void {
   // What a header may hold of it, and no more: the rest is the service's affair.
   if (host.length <= 255 && /^[A-Za-z0-9._:[\]-]+$/.test(host.replaceAll("${PORT}", "0"))) return;
   throw invalid(
-    "previews.mask_request_host",
+    "network.previews.mask_request_host",
     "is no host",
     'Give one such as "localhost:${PORT}", in at most 255 characters.',
   );

@@ -1,3 +1,4 @@
+import type { EgressPolicy } from "@nullspace/proto";
 import { machineNotFound, snapshotNotFound } from "./faults.js";
 import type { ForkOutcome, ForkRequest } from "./forking.js";
 import type { Machine } from "./machine.js";
@@ -92,6 +93,12 @@ export class ProjectMachines {
   /** See {@link Machines.lastUsedAt}. */
   lastUsedAt(id: string): Date | undefined {
     return this.#machines.lastUsedAt(id);
+  }
+
+  /** See {@link Machines.updateEgress}. */
+  async updateEgress(id: string, policy: EgressPolicy): Promise<Machine> {
+    await this.get(id);
+    return this.#machines.updateEgress(id, policy);
   }
 
   /** See {@link Machines.setTimeout}. */

@@ -1,4 +1,5 @@
 import { type HostMachine, HostMachineState } from "@nullspace/proto/host";
+import type { Egress } from "./egress.js";
 import type { Ending } from "./ending.js";
 import { describeDeath } from "./failure.js";
 import { HOST_DEADLINES_MS, type HostClient } from "./host.js";
@@ -19,6 +20,7 @@ export interface ReconcilerOptions {
   readonly ending: Ending;
   readonly pausing: Pausing;
   readonly resuming: Resuming;
+  readonly egress: Egress;
   readonly snapshots: SnapshotReconciler;
   readonly log: Log;
 }
@@ -79,7 +81,7 @@ export class Reconciler {
     lookedAt: Date,
     signal: AbortSignal,
   ): Promise<void> {
-    const { starts, ending, pausing, resuming } = this.#options;
+    const { starts, ending, pausing, resuming, egress } = this.#options;
     // Young states are those of the moment: the host was asked before they began.
     const young = row.stateSince >= lookedAt;
     if (starts.has(row.id) || ending.isKilling(row.id) || young) return;
@@ -98,7 +100,7 @@ export class Reconciler {
         await ending.kill(row.id, { cause: "reconciler", signal });
         return;
       case "running":
-        if (held?.state === HostMachineState.RUNNING) return;
+        if (held?.state === HostMachineState.RUNNING) return egress.mend(row, held);
         return ending.fail(row.id, "reconciler", describeDeath(held?.consoleTail ?? ""));
       case "killed":
       case "failed":

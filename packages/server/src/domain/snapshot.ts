@@ -1,3 +1,4 @@
+import type { EgressPolicy } from "@nullspace/proto";
 import type { EventNote } from "./event.js";
 import type { Page } from "./machine-store.js";
 import type { Admission } from "./project.js";
@@ -27,6 +28,8 @@ export interface NewSnapshot {
   readonly diskMb: number;
   /** Default working directory of its machine. */
   readonly cwd: string;
+  /** What its machine may reach. */
+  readonly egress: EgressPolicy;
   readonly createdAt: Date;
   readonly idempotencyKey: string | undefined;
   readonly requestHash: string;

@@ -14,6 +14,7 @@ export type FaultPoint =
   | "capture-published"
   | "start-launched"
   | "start-restored"
+  | "start-network-noted"
   | "start-adopted";
 
 /**

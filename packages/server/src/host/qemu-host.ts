@@ -1,7 +1,8 @@
 import type { ClientHttp2Session } from "node:http2";
 import { PassThrough } from "node:stream";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { EgressMode, EgressPolicySchema } from "@nullspace/proto";
 import {
   CaptureOutcome,
   type HostService,
@@ -20,6 +21,7 @@ import { ImageStore } from "./image-store.js";
 import { memoryBytesOf, sizeOf } from "./machines/machine-capture.js";
 import { HeldMachines } from "./machines/held-machines.js";
 import { MachineStarter } from "./machines/machine-starter.js";
+import { MachineNetworks } from "./network/machine-networks.js";
 import { Hypervisor } from "./qemu/hypervisor.js";
 import { WarmPool } from "./machines/warm-pool.js";
 import { pooledImage, pooledSnapshot, type PoolSettings } from "./pool-settings.js";
@@ -42,6 +44,8 @@ export interface QemuHostOptions {
   qemu: string;
   /** Machines that wait, restored and stopped, for whoever asks for one. */
   warmPool: PoolSettings;
+  /** Resolvers to ask on behalf of machines; those of the host when empty. */
+  resolvers: readonly string[];
   log: Log;
 }
 
@@ -60,6 +64,11 @@ export class QemuHost implements AsyncDisposable {
       startMachine: (request, context) => machines.start(request, deadlineOf(context)),
       stopMachine: async ({ machineId }) => {
         await machines.stop(machineId);
+        return {};
+      },
+      updateEgress: async ({ machineId, egress }, context) => {
+        const policy = egress ?? create(EgressPolicySchema, { mode: EgressMode.DENY_ALL });
+        await machines.updateEgress(machineId, policy, deadlineOf(context));
         return {};
       },
       captureMachine: async ({ machineId, snapshotId, outcome, durable }, context) => {
@@ -84,6 +93,7 @@ export class QemuHost implements AsyncDisposable {
       listMachines: async () => {
         // It is asked for every minute: an image may be new since.
         void this.#fillPool();
+        void parts.networks.reap();
         return { machines: await machines.list() };
       },
       async *watchExits(_request, { signal }) {
@@ -98,13 +108,14 @@ export class QemuHost implements AsyncDisposable {
    * @throws Fault QEMU_MISSING, or the system's error.
    */
   static async open(options: QemuHostOptions): Promise<QemuHost> {
-    const { home: path, qemu, warmPool, log } = options;
+    const { home: path, qemu, warmPool, resolvers, log } = options;
     const home = await HostHome.open(path);
     const confinement = await Confinement.open(path, log);
     const hypervisor = await Hypervisor.open(home, confinement, log, qemu);
     const files = new VerifiedFiles();
     const images = new ImageStore(home, files);
     const snapshots = new SnapshotStore(home, files, images);
+    const networks = await MachineNetworks.open({ home: path, resolvers, log });
     const parts = {
       home,
       files,
@@ -112,6 +123,7 @@ export class QemuHost implements AsyncDisposable {
       snapshots,
       confinement,
       hypervisor,
+      networks,
       log,
       clockLead: new ClockLead(),
     };
@@ -123,6 +135,7 @@ export class QemuHost implements AsyncDisposable {
     const templates = new TemplateCapture(parts);
     const host = new QemuHost({ ...parts, templates, machines, pool, warmPool });
     void host.#fillPool();
+    networks.prepare();
     return host;
   }
 
@@ -134,6 +147,7 @@ export class QemuHost implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#captures[Symbol.asyncDispose]();
     await this.#parts.machines[Symbol.asyncDispose]();
+    await this.#parts.networks[Symbol.asyncDispose]();
   }
 
   /** A template's snapshot for a size, captured if this host does not have it. */
@@ -207,6 +221,7 @@ interface HostParts {
   hypervisor: Hypervisor;
   templates: TemplateCapture;
   machines: HeldMachines;
+  networks: MachineNetworks;
   pool: WarmPool;
   warmPool: PoolSettings;
   log: Log;

@@ -17,6 +17,7 @@ import { toStateNumber } from "./machine-message.js";
 const TYPES: Readonly<Record<EventType, Type>> = {
   "machine state": Type.MACHINE_STATE,
   "machine timeout set": Type.MACHINE_TIMEOUT_SET,
+  "machine egress set": Type.MACHINE_EGRESS_SET,
   "machine forked": Type.MACHINE_FORKED,
   "snapshot created": Type.SNAPSHOT_CREATED,
   "snapshot deleted": Type.SNAPSHOT_DELETED,

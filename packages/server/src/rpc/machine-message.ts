@@ -77,6 +77,7 @@ export function toMachineMessage(machine: Machine, lastActiveAt?: Date): Machine
     deletePausedAfterSeconds: machine.deletePausedAfterSeconds,
     ...(lastActiveAt && { lastActiveAt: timestampFromDate(lastActiveAt) }),
     fromWarmPool: machine.fromWarmPool,
+    egress: machine.egress,
   });
 }
 

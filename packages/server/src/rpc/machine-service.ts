@@ -133,6 +133,14 @@ export function machineService(
       };
       return { machine: toMessage(machines, await machines.setTimeout(id, seconds, timeouts)) };
     },
+
+    async updateEgress({ id, egress }, context) {
+      const machines = of(context);
+      if (egress === undefined) {
+        throw invalid("egress", "is missing", "Give a policy; its mode may be ALLOW_ALL.");
+      }
+      return { machine: toMessage(machines, await machines.updateEgress(id, egress)) };
+    },
   };
 }
 
@@ -163,7 +171,7 @@ function toForkRequest(request: MachineServiceForkRequest): Omit<ForkRequest, "p
 function toMachineRequest(request: MachineServiceCreateRequest): Omit<MachineRequest, "projectId"> {
   const { template, vcpus, memoryMb, diskMb, timeoutSeconds, onTimeout } = request;
   const { metadata, envs, cwd, idempotencyKey, snapshotId } = request;
-  const { autoResume, idleSeconds, deletePausedAfterSeconds, warmPool, previews } = request;
+  const { autoResume, idleSeconds, deletePausedAfterSeconds, warmPool, network } = request;
   return {
     template,
     vcpus,
@@ -178,12 +186,13 @@ function toMachineRequest(request: MachineServiceCreateRequest): Omit<MachineReq
     snapshotId,
     autoResume,
     previews: {
-      allowPublicTraffic: previews?.allowPublicTraffic ?? true,
-      maskRequestHost: previews?.maskRequestHost ?? "",
+      allowPublicTraffic: network?.previews?.allowPublicTraffic ?? true,
+      maskRequestHost: network?.previews?.maskRequestHost ?? "",
     },
     idleSeconds,
     deletePausedAfterSeconds,
     warmPool: warmPool === WarmPoolMode.UNSPECIFIED ? WarmPoolMode.PREFER : warmPool,
+    egress: network?.egress,
   };
 }
 

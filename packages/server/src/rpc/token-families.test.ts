@@ -99,7 +99,7 @@ beforeAll(async () => {
   const previewToken = previewUrl.searchParams.get(EDGE_TOKEN_PARAMETER) ?? "";
   const visit = await visitPreview(previewUrl, { accept: "text/html" });
   const [cookie = ""] = visit.headers["set-cookie"] ?? [];
-  const guarded = await machines.create({ previews: { allowPublicTraffic: false } });
+  const guarded = await machines.create({ network: { previews: { allowPublicTraffic: false } } });
   const toGuarded = await previews.create({
     machineId: guarded.machine?.id ?? "",
     port: CLOSED_PORT,

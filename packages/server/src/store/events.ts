@@ -19,6 +19,7 @@ const MAX_FAILURE_LENGTH = 500;
 const TYPES: Readonly<Record<EventType, true>> = {
   "machine state": true,
   "machine timeout set": true,
+  "machine egress set": true,
   "machine forked": true,
   "snapshot created": true,
   "snapshot deleted": true,

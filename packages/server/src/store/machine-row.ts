@@ -1,3 +1,5 @@
+import { fromJsonString, toJsonString } from "@bufbuild/protobuf";
+import { type EgressPolicy, EgressPolicySchema } from "@nullspace/proto";
 import type { Insertable, Selectable, Updateable } from "kysely";
 import type {
   Machine,
@@ -61,6 +63,7 @@ export function fromRow(row: Selectable<MachinesTable>): Machine {
     deletePausedAfterSeconds: row.delete_paused_after_seconds,
     deleteAt: toOptionalDate(row.delete_at),
     fromWarmPool: row.from_warm_pool !== 0,
+    egress: toEgress(row.egress),
   };
 }
 
@@ -102,6 +105,7 @@ export function newRow(machine: NewMachine): Insertable<MachinesTable> {
     timeout_seconds: machine.timeoutSeconds,
     idle_seconds: machine.idleSeconds,
     delete_paused_after_seconds: machine.deletePausedAfterSeconds,
+    egress: fromEgress(machine.egress),
   };
 }
 
@@ -134,6 +138,15 @@ export function timeoutColumns(changes: TimeoutChanges): Updateable<MachinesTabl
       delete_paused_after_seconds: changes.deletePausedAfterSeconds,
     }),
   };
+}
+
+/** A policy as it is kept. */
+export function fromEgress(policy: EgressPolicy): string {
+  return toJsonString(EgressPolicySchema, policy);
+}
+
+export function toEgress(text: string): EgressPolicy {
+  return fromJsonString(EgressPolicySchema, text);
 }
 
 /** Milliseconds since the epoch, or NULL. */

@@ -1,3 +1,4 @@
+import type { EgressPolicy } from "@nullspace/proto";
 import { type ExpressionBuilder, sql } from "kysely";
 import type { EventNote } from "../domain/event.js";
 import { LIVE_STATES, type Machine, type MachineState } from "../domain/machine.js";
@@ -15,6 +16,7 @@ import type { Database } from "./database.js";
 import { appendEvent, stateEvent } from "./events.js";
 import {
   changedColumns,
+  fromEgress,
   fromRow,
   newRow,
   ownedKey,
@@ -156,6 +158,33 @@ export class SqlMachineStore implements MachineStore {
       if (row === undefined) return undefined;
       await appendEvent(transaction, {
         type: "machine timeout set",
+        createdAt: at,
+        projectId: row.project_id,
+        machineId: id,
+        cause: "request",
+      });
+      return fromRow(row);
+    });
+  }
+
+  async setEgress(
+    id: string,
+    from: MachineState,
+    egress: EgressPolicy,
+    at: Date,
+  ): Promise<Machine | undefined> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .updateTable("machines")
+        .set({ egress: fromEgress(egress) })
+        .set((eb) => ({ revision: eb("revision", "+", 1) }))
+        .where("id", "=", id)
+        .where("state", "=", from)
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined) return undefined;
+      await appendEvent(transaction, {
+        type: "machine egress set",
         createdAt: at,
         projectId: row.project_id,
         machineId: id,

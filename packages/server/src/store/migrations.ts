@@ -241,6 +241,18 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
       await createIndex(db, "audit", ["created_at"]);
     },
   },
+  "0007-egress": {
+    async up(db: Kysely<unknown>) {
+      // What there was before had no network.
+      const usual = JSON.stringify({ mode: "EGRESS_MODE_DENY_ALL" });
+      for (const table of ["machines", "snapshots"]) {
+        await db.schema
+          .alterTable(table)
+          .addColumn("egress", "text", (column) => column.notNull().defaultTo(usual))
+          .execute();
+      }
+    },
+  },
   "0008-ssh": {
     async up(db: Kysely<unknown>) {
       await db.schema

@@ -51,6 +51,8 @@ export interface MachinesTable {
   delete_at: OptionalMilliseconds;
   /** 0 or 1. */
   from_warm_pool: ColumnType<number, never, number>;
+  /** An EgressPolicy as Protobuf JSON. */
+  egress: string;
   /** 0 or 1. */
   allow_public_traffic: number;
   mask_request_host: string;
@@ -97,6 +99,8 @@ export interface SnapshotsTable {
   cwd: string;
   size_bytes: ColumnType<number | string, number, number>;
   stopped_ms: number;
+  /** As in `machines`. */
+  egress: string;
   created_at: Milliseconds;
   idempotency_key: string | null;
   request_hash: string;

@@ -13,7 +13,7 @@ import type {
 } from "../domain/snapshot.js";
 import type { Database } from "./database.js";
 import { appendEvent } from "./events.js";
-import { ownedKey, toDate, toLabels } from "./machine-row.js";
+import { fromEgress, ownedKey, toDate, toEgress, toLabels } from "./machine-row.js";
 import { newestFirst, toPage } from "./pages.js";
 import { admit } from "./project-usage.js";
 import type { Schema, SnapshotsTable } from "./schema.js";
@@ -158,6 +158,7 @@ async function insertSnapshot(
       cwd: snapshot.cwd,
       size_bytes: 0,
       stopped_ms: 0,
+      egress: fromEgress(snapshot.egress),
       created_at: snapshot.createdAt.getTime(),
       idempotency_key: ownedKey(snapshot.projectId, snapshot.idempotencyKey),
       request_hash: snapshot.requestHash,
@@ -242,6 +243,7 @@ function fromRow(row: Selectable<SnapshotsTable>): Snapshot {
     cwd: row.cwd,
     sizeBytes: Number(row.size_bytes),
     stoppedMs: row.stopped_ms,
+    egress: toEgress(row.egress),
     createdAt: toDate(row.created_at),
     requestHash: row.request_hash,
   };

@@ -104,6 +104,7 @@ export function machineRequest(fields: Partial<MachineRequest> = {}): MachineReq
     idleSeconds: 0,
     deletePausedAfterSeconds: 0,
     warmPool: WarmPoolMode.UNSPECIFIED,
+    egress: undefined,
     ...fields,
   };
 }

@@ -37,6 +37,8 @@ export interface FakeHostHooks {
   /** Runs when the snapshot is safe, before the machine goes on or ends. */
   captured?: (machineId: string, snapshotId: string) => Promise<void>;
   deleteSnapshot?: (snapshotId: string) => Promise<void>;
+  /** Runs before the policy is applied. */
+  updateEgress?: (machineId: string) => Promise<void>;
 }
 
 interface FakeSnapshot {
@@ -111,6 +113,15 @@ export class FakeHost implements AsyncDisposable {
         },
       ],
     }),
+    updateEgress: async ({ machineId, egress }) => {
+      this.calls.push("updateEgress");
+      const machine = this.machines.get(machineId);
+      if (machine?.request === undefined) throw new Error(`no machine ${machineId}`);
+      await this.hooks.updateEgress?.(machineId);
+      if (egress === undefined) delete machine.request.egress;
+      else machine.request.egress = egress;
+      return {};
+    },
     prepareTemplate: (request) => this.#prepare(request.imageDigest),
     startMachine: async (request, { signal }) => {
       const { machineId } = request;
@@ -236,12 +247,14 @@ export class FakeHost implements AsyncDisposable {
     }
   }
 
-  #describe(machineId: string, { state, consoleTail }: FakeMachine): HostMachine {
+  #describe(machineId: string, { state, consoleTail, request }: FakeMachine): HostMachine {
+    const egress = request?.egress;
     return create(HostMachineSchema, {
       machineId,
       state,
       consoleTail,
       startedAt: timestampNow(),
+      ...(egress && { egress }),
     });
   }
 }

@@ -1,4 +1,5 @@
 import type { EventQuery } from "../domain/event.js";
+import { defaultEgress } from "../domain/egress-policy.js";
 import { ENDED_STATES, LIVE_STATES } from "../domain/machine.js";
 import { newMachineId, newSnapshotId } from "../domain/random.js";
 import type { MachineQuery, NewMachine } from "../domain/machine-store.js";
@@ -24,6 +25,7 @@ export function newMachine(fields: Partial<NewMachine> = {}): NewMachine {
     previews: { allowPublicTraffic: true, maskRequestHost: "", trafficId: "" },
     idleSeconds: 0,
     deletePausedAfterSeconds: 0,
+    egress: defaultEgress(),
     vcpus: 2,
     memoryMb: 512,
     diskMb: 2048,
@@ -68,6 +70,7 @@ export function newSnapshot(fields: Partial<NewSnapshot> = {}): NewSnapshot {
     memoryMb: 512,
     diskMb: 2048,
     cwd: "/workspace",
+    egress: defaultEgress(),
     createdAt: new Date(1_800_000_000_000),
     idempotencyKey: undefined,
     requestHash: "hash",

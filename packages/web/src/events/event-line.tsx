@@ -6,6 +6,7 @@ const WHAT: Record<EventType, string> = {
   [EventType.UNSPECIFIED]: "something happened",
   [EventType.MACHINE_STATE]: "state",
   [EventType.MACHINE_TIMEOUT_SET]: "timeout set",
+  [EventType.MACHINE_EGRESS_SET]: "egress set",
   [EventType.MACHINE_FORKED]: "forked",
   [EventType.SNAPSHOT_CREATED]: "snapshot taken",
   [EventType.SNAPSHOT_DELETED]: "snapshot deleted",

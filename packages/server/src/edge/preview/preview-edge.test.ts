@@ -613,7 +613,7 @@ describe("machines", () => {
   test("that allow no public traffic need their own token too", async () => {
     const { port } = await serve((request, response) => response.end(request.headers.host));
     const made = await machines.create({
-      previews: { allowPublicTraffic: false, maskRequestHost: "localhost:${PORT}" },
+      network: { previews: { allowPublicTraffic: false, maskRequestHost: "localhost:${PORT}" } },
     });
     const id = made.machine?.id ?? "";
     const grant = await previews.create({ machineId: id, port });
@@ -621,7 +621,7 @@ describe("machines", () => {
     const header = "x-nullspace-traffic-access-token";
     const refused = await ask(grant.httpUrl);
     expect([refused.status, reasonIn(refused)]).toStrictEqual([403, "TRAFFIC_TOKEN_REQUIRED"]);
-    const other = await machines.create({ previews: { allowPublicTraffic: false } });
+    const other = await machines.create({ network: { previews: { allowPublicTraffic: false } } });
     const wrong = await ask(grant.httpUrl, { headers: { [header]: other.trafficAccessToken } });
     expect(wrong.status).toBe(403);
     const right = { [header]: made.trafficAccessToken };
@@ -631,9 +631,9 @@ describe("machines", () => {
     expect(machine?.previews).toMatchObject({ allowPublicTraffic: false });
     const open = await machines.create({});
     expect(open.trafficAccessToken).toBe("");
-    await expect(machines.create({ previews: { maskRequestHost: "a b\r\nx: y" } })).rejects.toThrow(
-      "is no host",
-    );
+    await expect(
+      machines.create({ network: { previews: { maskRequestHost: "a b\r\nx: y" } } }),
+    ).rejects.toThrow("is no host");
   });
 
   test("that are paused wake for those they let in, if they may", async () => {

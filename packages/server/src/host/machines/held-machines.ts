@@ -1,13 +1,14 @@
 import { readdir, stat } from "node:fs/promises";
 import type { ClientHttp2Session } from "node:http2";
 import { create } from "@bufbuild/protobuf";
-import { type AdoptionReceipt, ErrorReason } from "@nullspace/proto";
+import { type AdoptionReceipt, type EgressPolicy, ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import {
   type HostMachine,
   HostMachineSchema,
   HostMachineState,
   type MachineManifest,
+  MachineNetworkSchema,
   type StartMachineRequest,
 } from "@nullspace/proto/host";
 import type { Log } from "../../domain/log.js";
@@ -16,6 +17,7 @@ import type { Confinement } from "../confinement/confinement.js";
 import { anySignal, type Deadline } from "../deadline.js";
 import { hasCode, isTemporaryName, removeTree } from "../durable-files.js";
 import type { HostHome } from "../home.js";
+import type { MachineNetworks } from "../network/machine-networks.js";
 import { ExitFeed } from "./exit-feed.js";
 import { isTemplateSnapshot, type Needs, SnapshotCollector } from "../snapshot-collector.js";
 import { SnapshotFlattener } from "../snapshot-flattener.js";
@@ -23,10 +25,12 @@ import type { SnapshotStore } from "../snapshot-store.js";
 import type { VerifiedFiles } from "../verified-files.js";
 import type { AdoptedMachine } from "./hosted-machine.js";
 import { type Captured, type CaptureOptions, MachineCapture } from "./machine-capture.js";
+import { MachineEgress, type NetworkNote, policyOf } from "./machine-egress.js";
 import { settleCapture } from "./settle-capture.js";
 import { shortenDisk } from "./shorten-disk.js";
 import { MachineDirectory } from "./machine-directory.js";
 import type { MachineStarter } from "./machine-starter.js";
+import { Turns } from "../../domain/turns.js";
 import { killStrays, takeOver } from "./takeover.js";
 import { isPooled, type WarmPool } from "./warm-pool.js";
 
@@ -41,6 +45,7 @@ export interface HeldMachinesParts {
   pool: WarmPool;
   files: VerifiedFiles;
   snapshots: SnapshotStore;
+  networks: MachineNetworks;
   log: Log;
 }
 
@@ -69,13 +74,19 @@ export class HeldMachines implements AsyncDisposable {
   readonly #starting = new Map<string, Starting>();
   readonly #stops = new SharedTasks<void>("finish");
   readonly #exits = new ExitFeed();
-  /** The last capture of each machine: the next one waits for it. */
-  readonly #captures = new Map<string, Promise<unknown>>();
+  /** What changes a machine's record: captures, and notes of policies. */
+  readonly #records = new Turns();
+  readonly #egress: MachineEgress;
   readonly snapshots: SnapshotCollector;
   readonly #flattener: SnapshotFlattener;
 
   private constructor(parts: HeldMachinesParts) {
     this.#parts = parts;
+    this.#egress = new MachineEgress({
+      networks: parts.networks,
+      running: (id) => this.#theRunning(id),
+      note: (id, network) => this.#noteNetwork(id, network),
+    });
     this.snapshots = new SnapshotCollector(parts.home, parts.snapshots, () => this.#needs());
     this.#flattener = new SnapshotFlattener({
       ...parts,
@@ -113,7 +124,12 @@ export class HeldMachines implements AsyncDisposable {
    * @throws Fault MACHINE_NOT_RUNNING, or see {@link MachineCapture.run}.
    */
   async capture(id: string, options: CaptureOptions, deadline: Deadline): Promise<Captured> {
-    return await this.#afterCaptures(id, () => this.#capture(id, options, deadline));
+    return await this.#records.run(id, () => this.#capture(id, options, deadline));
+  }
+
+  /** See {@link MachineEgress.update}. */
+  async updateEgress(id: string, policy: EgressPolicy, deadline: Deadline): Promise<void> {
+    await this.#egress.update(id, policy, deadline);
   }
 
   /** Ends a machine and removes all that it held. One that is gone already is fine. */
@@ -183,6 +199,10 @@ export class HeldMachines implements AsyncDisposable {
     const kept = [...this.#running.values()].map(({ machine }) => machine.qemu.process.pid);
     await killStrays([home.machines, home.snapshots], new Set(kept));
     await home.removeLeftovers();
+    const connected = [...this.#running].flatMap(([id, { manifest }]) =>
+      manifest.network === undefined ? [] : [[id, manifest.network] as const],
+    );
+    await this.#parts.networks.inherit(new Map(connected));
     // Nobody has been told of those that waited in a pool.
     await Promise.all([...this.#remains.keys()].filter(isPooled).map((id) => this.stop(id)));
     await this.snapshots.collect();
@@ -196,37 +216,42 @@ export class HeldMachines implements AsyncDisposable {
       if (options.stop) await this.stop(id);
       return { manifest: done, stoppedMs: 0 };
     }
-    const adopted = this.#running.get(id);
-    if (adopted === undefined) throw notRunning(id);
+    const adopted = this.#theRunning(id);
     const captured = await new MachineCapture(this.#parts, adopted, options).run(deadline);
     this.#flattener.consider(captured.manifest);
     if (options.stop) await this.stop(id);
     return captured;
   }
 
-  /** Does something that no capture of the machine may come in the way of. */
-  async #afterCaptures<T>(id: string, work: () => Promise<T>): Promise<T> {
-    const former = this.#captures.get(id) ?? Promise.resolve();
-    const result = former.then(work);
-    const settled = result.catch(() => undefined);
-    this.#captures.set(id, settled);
-    try {
-      return await result;
-    } finally {
-      if (this.#captures.get(id) === settled) this.#captures.delete(id);
-    }
-  }
-
   /** Has the machines that run over what a snapshot was flattened from go on over the one layer. */
   async #shortenDisks(snapshotId: string): Promise<void> {
     for (const [id, { manifest }] of this.#running) {
       if (!manifest.diskLayers.includes(snapshotId)) continue;
-      await this.#afterCaptures(id, async () => {
+      await this.#records.run(id, async () => {
         const adopted = this.#running.get(id);
         if (adopted === undefined) return;
         await shortenDisk(this.#parts.home, adopted, snapshotId, { timeoutMs: SHORTEN_MS });
       });
     }
+  }
+
+  /** @throws Fault MACHINE_NOT_RUNNING */
+  #theRunning(id: string): AdoptedMachine {
+    const adopted = this.#running.get(id);
+    if (adopted === undefined) throw notRunning(id);
+    return adopted;
+  }
+
+  async #noteNetwork(id: string, network: NetworkNote | undefined): Promise<void> {
+    await this.#records.run(id, async () => {
+      const adopted = this.#theRunning(id);
+      const { network: _, ...record } = adopted.manifest;
+      adopted.manifest =
+        network === undefined
+          ? record
+          : { ...record, network: create(MachineNetworkSchema, network) };
+      await adopted.machine.directory.writeManifest(adopted.manifest);
+    });
   }
 
   *#needs(): Generator<Needs> {
@@ -290,6 +315,7 @@ export class HeldMachines implements AsyncDisposable {
     this.#running.delete(machine.id);
     this.#remains.set(machine.id, { state: HostMachineState.DEAD, manifest });
     await machine.release();
+    await this.#egress.end(machine.id);
     const tail = await machine.directory.consoleTail();
     const err: unknown = machine.qemu.ended.reason;
     this.#parts.log.warn({ machineId: machine.id, err }, "a machine died");
@@ -309,6 +335,7 @@ export class HeldMachines implements AsyncDisposable {
     this.#remains.set(id, { state: HostMachineState.DEAD, manifest });
     await running?.machine.release();
     await running?.machine.qemu.process.kill();
+    await this.#egress.end(id);
     const user = running?.machine.user ?? (await this.#userOf(directory));
     if (running === undefined) await killStrays([directory.path], new Set());
     await confinement.cgroups.remove(manifest?.cgroup || id);
@@ -353,5 +380,6 @@ function describe(
     state,
     consoleTail,
     ...(startedAt === undefined ? {} : { startedAt }),
+    ...(state === HostMachineState.RUNNING && policyOf(manifest)),
   });
 }

@@ -35,7 +35,7 @@ export class MachineStarter {
     checkDisk(request.diskMb, snapshot.manifest);
     const attempt = await this.#plan(request.machineId, snapshot, request.diskMb);
     try {
-      await attempt.restore(snapshot, deadline);
+      await attempt.restore(snapshot, deadline, request);
       return await attempt.adopt(request, deadline);
     } catch (error) {
       throw await attempt.undo(error, deadline.signal);

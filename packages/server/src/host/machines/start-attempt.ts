@@ -2,10 +2,11 @@ import { randomUUID } from "node:crypto";
 import { open, rename, writeFile } from "node:fs/promises";
 import { clone, create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import { ErrorReason } from "@nullspace/proto";
+import { EgressMode, ErrorReason } from "@nullspace/proto";
 import {
   type MachineManifest,
   MachineManifestSchema,
+  type MachineNetwork,
   type SnapshotManifest,
   type StartMachineRequest,
 } from "@nullspace/proto/host";
@@ -21,14 +22,16 @@ import { anySignal, callOptions, type Deadline } from "../deadline.js";
 import { removeTree } from "../durable-files.js";
 import { faultPoint } from "../fault-point.js";
 import type { HostHome } from "../home.js";
+import type { MachineNetworks } from "../network/machine-networks.js";
 import { encodeTable } from "../memory/memory-map.js";
 import type { Acceleration } from "../qemu/accelerator.js";
-import { AGENT_SOCKET } from "../qemu/command-line.js";
+import { AGENT_SOCKET, NETWORK_CARD_ID } from "../qemu/command-line.js";
 import { RESTORE_URI } from "../qemu/descriptors.js";
 import type { Hypervisor } from "../qemu/hypervisor.js";
 import { identifyProcess } from "../qemu/process-identity.js";
 import { emptyOverlay } from "../qemu/qcow2-overlay.js";
 import { QemuEndedError, type RunningQemu } from "../qemu/running-qemu.js";
+import { isTemplateSnapshot } from "../snapshot-collector.js";
 import type { OpenSnapshot } from "../snapshot-store.js";
 import { connectUnix } from "../unix-socket.js";
 import { type AdoptedMachine, HostedMachine } from "./hosted-machine.js";
@@ -41,6 +44,7 @@ export interface StartAttemptParts {
   confinement: Confinement;
   hypervisor: Hypervisor;
   clockLead: ClockLead;
+  networks: MachineNetworks;
   log: Log;
 }
 
@@ -69,6 +73,9 @@ export class StartAttempt {
   #madeDirectory = false;
   #qemu: RunningQemu | undefined;
   #begun: Promise<unknown> | undefined;
+  /** The network that its policy speaks of, and that the card is connected to it. */
+  #taken: Promise<MachineNetwork | undefined> | undefined;
+  #connected: Promise<void> | undefined;
 
   constructor(parts: StartAttemptParts, plan: StartPlan) {
     this.#parts = parts;
@@ -91,9 +98,18 @@ export class StartAttempt {
     return this.#qemu?.ended;
   }
 
-  /** Restores the guest. What there is when this throws is for {@link undo}. */
-  async restore(snapshot: OpenSnapshot, deadline: Deadline): Promise<void> {
+  /**
+   * Restores the guest. What there is when this throws is for {@link undo}.
+   *
+   * @param request - whose machine it will be, if that is known: its card is then connected beside other things.
+   */
+  async restore(
+    snapshot: OpenSnapshot,
+    deadline: Deadline,
+    request?: StartMachineRequest,
+  ): Promise<void> {
     const { id } = this.#plan;
+    if (request !== undefined) this.#take(request);
     await this.#directory.make();
     this.#madeDirectory = true;
     await Promise.all([this.#directory.openFor(this.#user), this.#writeFiles(snapshot)]);
@@ -106,16 +122,25 @@ export class StartAttempt {
     // Both ports are connected before the guest runs: it was captured so, and nobody has to tell it.
     const helper = await HelperPort.open(path, deadline);
     const socket = await connectUnix(path, AGENT_SOCKET, deadline);
+    // Nobody reads it before the guest runs; a QEMU that ends meanwhile is told of by others.
+    socket.on("error", () => socket.destroy());
     const machine = new HostedMachine(id, this.#directory, this.#user, qemu, helper, channelKey);
     const record = this.#newRecord();
     this.#restored = { machine, record };
     faultPoint("start-launched");
     const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, qemu.ended) };
-    await Promise.all([
-      this.#recordProcess(machine, record),
-      loadDevices(machine, alive),
-      this.#directory.closeFor(this.#user),
-    ]);
+    const recorded = this.#recordProcess(machine, record);
+    if (request !== undefined) this.#connect(recorded, alive);
+    try {
+      await Promise.all([
+        recorded,
+        loadDevices(machine, alive),
+        this.#directory.closeFor(this.#user),
+      ]);
+    } catch (error) {
+      socket.destroy();
+      throw error;
+    }
     this.#timings.mark("restoreMs");
     faultPoint("start-restored");
     this.#begun = machine.agent.begin(socket, alive);
@@ -162,6 +187,11 @@ export class StartAttempt {
     const { machine, record } = this.#theRestored();
     const alive: Deadline = { ...deadline, signal: anySignal(deadline.signal, machine.qemu.ended) };
     const { machineId, hostname, envs, cwd, keepEnvironment } = request;
+    // One that waited in a pool was nobody's until now.
+    if (this.#connected === undefined) {
+      this.#take(request);
+      this.#connect(this.#noteNetwork(record), alive);
+    }
     const growRoot = this.#plan.diskMb > this.#plan.snapshot.diskMb;
     const { generation } = record;
     const identity = { machineId, hostname, envs, cwd, keepEnvironment, generation, growRoot };
@@ -170,6 +200,7 @@ export class StartAttempt {
     const [{ receipt, channelKey }] = await Promise.all([
       adopt(adopter, identity, alive),
       this.#begun,
+      this.#connected?.then(() => this.#link(alive)),
     ]);
     agent.key = channelKey;
     const manifest = {
@@ -180,6 +211,7 @@ export class StartAttempt {
     };
     await this.#directory.writeManifest(manifest);
     this.#timings.mark("adoptMs");
+    if (record.network === undefined) this.#unlink(machine);
     faultPoint("start-adopted");
     log.debug({ machineId, ...this.#timings.phases }, "machine started");
     return { machine, manifest };
@@ -198,6 +230,9 @@ export class StartAttempt {
       consoleTail: this.#madeDirectory ? await this.#directory.consoleTail() : "",
     });
     await restored?.machine.release();
+    await this.#taken?.catch(() => undefined);
+    await this.#connected?.catch(() => undefined);
+    await this.#parts.networks.disconnect(id);
     if (this.#qemu !== undefined) {
       await this.#qemu.process.kill();
       await confinement.cgroups.remove(restored?.record.cgroup || id);
@@ -205,6 +240,60 @@ export class StartAttempt {
     if (this.#madeDirectory) await removeTree(this.#directory.path);
     confinement.users.release(this.#user);
     return signal?.aborted === true ? signal.reason : fault;
+  }
+
+  /** Gives the machine the network that its policy speaks of, if it speaks of one. */
+  #take({ egress, machineId, networkOptional }: StartMachineRequest): void {
+    const { networks } = this.#parts;
+    const isWanted =
+      egress !== undefined &&
+      egress.mode !== EgressMode.DENY_ALL &&
+      (!networkOptional || networks.problem === undefined);
+    this.#taken = isWanted ? networks.take(machineId, egress) : Promise.resolve(undefined);
+    this.#taken.catch(() => undefined);
+  }
+
+  /**
+   * Connects the card to the network as soon as a later server would know of both. Whoever adopts
+   * the guest waits for it: before the first command of a user can run.
+   */
+  #connect(noted: Promise<void>, deadline: Deadline): void {
+    const connect = async () => {
+      await noted;
+      const { machine, record } = this.#theRestored();
+      if (record.network === undefined) return;
+      faultPoint("start-network-noted");
+      const card = { pid: machine.qemu.process.pid, directory: this.#directory.path };
+      await this.#parts.networks.attach(record.machineId, card, deadline);
+    };
+    this.#connected = connect();
+    this.#connected.catch(() => undefined);
+  }
+
+  async #noteNetwork(record: MachineManifest): Promise<void> {
+    const network = await this.#taken;
+    if (network === undefined) return;
+    record.network = network;
+    await this.#directory.writeManifest(record);
+  }
+
+  /** Has the guest see a link, if it may have been captured without one. */
+  async #link(deadline: Deadline): Promise<void> {
+    const { machine, record } = this.#theRestored();
+    // A template's card has one: to take it up would cost the guest more than all the rest.
+    if (record.network === undefined || isTemplateSnapshot(this.#plan.snapshot.id)) return;
+    await machine.qemu.qmp.execute("set_link", { name: NETWORK_CARD_ID, up: true }, deadline);
+    await machine.helper.request("await-link", [], deadline);
+  }
+
+  /**
+   * Tells the guest that it has no network: its programs then hear so at once. Its card leads
+   * nowhere as it is, so nobody waits for that.
+   */
+  #unlink({ qemu, id }: HostedMachine): void {
+    qemu.qmp.execute("set_link", { name: NETWORK_CARD_ID, up: false }).catch((err: unknown) => {
+      this.#parts.log.debug({ machineId: id, err }, "a machine without a network has a link");
+    });
   }
 
   #theRestored() {
@@ -269,13 +358,14 @@ export class StartAttempt {
     });
   }
 
-  /** Notes which process this is, so that a later server can end it or take it over. */
+  /** Notes which process this is and its network, so that a later server can end it or take it over. */
   async #recordProcess({ qemu, directory }: HostedMachine, record: MachineManifest): Promise<void> {
-    const identity = await identifyProcess(qemu.process.pid);
+    const [identity, network] = await Promise.all([identifyProcess(qemu.process.pid), this.#taken]);
     if (identity === undefined) throw new QemuEndedError("");
     record.pid = identity.pid;
     record.pidStartTime = identity.startTime;
     record.startedAt = timestampNow();
+    if (network !== undefined) record.network = network;
     await directory.writeManifest(record);
   }
 }

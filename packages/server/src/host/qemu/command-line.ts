@@ -47,6 +47,8 @@ export interface CommandLine {
 export const MONITOR_SOCKET = "qmp.sock";
 export const AGENT_SOCKET = "agent.sock";
 export const HELPER_SOCKET = "helper.sock";
+/** A monitor for `native/tap-attacher.c`, which knows it by this name. */
+const NETWORK_SOCKET = "network.sock";
 
 /** Id of the serial port that the agent listens on, in QEMU's events. */
 export const AGENT_PORT_ID = "agent";
@@ -111,7 +113,7 @@ export function commandLine(line: CommandLine): string[] {
     ["-rtc", "base=utc"],
     ...disks(line.layers ?? { memory: 0, disks: 0 }),
     ...channels(),
-    // A hub with nobody else on it: the network card goes nowhere.
+    // A hub with nobody else on it: the network card goes nowhere until a tap is put there.
     ["-netdev", "hubport,id=network,hubid=0"],
     ...DEVICES.map((device): Option => ["-device", device]),
     ["-device", `vmgenid,guid=${line.generationId}`],
@@ -218,7 +220,7 @@ function blockNode(node: object): Option {
   return ["-blockdev", JSON.stringify(node)];
 }
 
-/** What goes in and out besides disks: two monitors, the agent's channel and the console. */
+/** What goes in and out besides disks: three monitors, the agent's channel and the console. */
 function channels(): Option[] {
   return [
     ["-chardev", `socket,id=launcher,fd=${DESCRIPTORS.monitor}`],
@@ -226,6 +228,8 @@ function channels(): Option[] {
     // For a later server, which finds this QEMU running.
     ["-chardev", `socket,id=monitor,path=${MONITOR_SOCKET},server=on,wait=off`],
     ["-mon", "chardev=monitor,mode=control"],
+    ["-chardev", `socket,id=network,path=${NETWORK_SOCKET},server=on,wait=off`],
+    ["-mon", "chardev=network,mode=control"],
     ["-chardev", `socket,id=agent,path=${AGENT_SOCKET},server=on,wait=off`],
     ["-chardev", `socket,id=helper,path=${HELPER_SOCKET},server=on,wait=off`],
     descriptorSet(DESCRIPTORS.console),
@@ -239,7 +243,7 @@ function bootOptions(boot: Boot): Option[] {
     ["-kernel", boot.kernel],
     ["-initrd", boot.initrd],
     ["-append", `console=ttyS0 quiet panic=-1 net.ifnames=0 ${boot.kernelArguments}`.trim()],
-    // Stopped until the link of the network card is down.
+    // Stopped until somebody listens to what the guest tells.
     ["-S"],
   ];
 }

@@ -24,7 +24,7 @@ import { MachineDirectory } from "../machines/machine-directory.js";
 import { startFault } from "../machines/start-fault.js";
 import { writeManifest } from "../manifests.js";
 import type { Acceleration } from "../qemu/accelerator.js";
-import { AGENT_PORT_ID, NETWORK_CARD_ID, type Size } from "../qemu/command-line.js";
+import { AGENT_PORT_ID, type Size } from "../qemu/command-line.js";
 import { saveDevices, takeDevices } from "../qemu/device-state.js";
 import type { Hypervisor } from "../qemu/hypervisor.js";
 import { emptyOverlay } from "../qemu/qcow2-overlay.js";
@@ -251,7 +251,6 @@ async function untilReady(machine: HostedMachine, deadline: Deadline) {
     if (id === AGENT_PORT_ID && isOpen) opened.resolve();
   });
   try {
-    await qmp.execute("set_link", { name: NETWORK_CARD_ID, up: false }, deadline);
     await qmp.execute("cont", {}, deadline);
     await within(opened.promise, "the agent to start", deadline);
   } finally {
