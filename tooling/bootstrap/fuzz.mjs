@@ -12,6 +12,7 @@ const USAGE = `Usage: npm run fuzz -- [options]
 
   --seconds N   how long each parser is fuzzed; 60
   --seed S      begin as a former run did, which told its seed; another each time
+  --path P      of a seed, the one run that failed
 
 A failure tells the input, made as small as it can be, and the seed and path that lead there again.
 `;
@@ -19,11 +20,12 @@ A failure tells the input, made as small as it can be, and the seed and path tha
 const OPTIONS = /** @type {const} */ ({
   seconds: { type: "string", default: "60" },
   seed: { type: "string", default: "" },
+  path: { type: "string", default: "" },
 });
 
 await main(async (signal) => {
-  const { seconds, seed } = parseArgs({ options: OPTIONS }).values;
-  if (!/^[1-9]\d{0,5}$/.test(seconds) || !/^\d{0,10}$/.test(seed)) {
+  const { seconds, seed, path } = parseArgs({ options: OPTIONS }).values;
+  if (!/^[1-9]\d{0,5}$/.test(seconds) || !/^\d{0,10}$/.test(seed) || !/^[\d:]*$/.test(path)) {
     process.stderr.write(USAGE);
     return 2;
   }
@@ -36,6 +38,7 @@ await main(async (signal) => {
   const env = {
     NULLSPACE_FUZZ_SECONDS: seconds,
     ...(seed === "" ? {} : { NULLSPACE_FUZZ_SEED: seed }),
+    ...(path === "" ? {} : { NULLSPACE_FUZZ_PATH: path }),
   };
   return await runProgram(vitest, args, env, signal);
 });
