@@ -33,7 +33,7 @@ export function damagedAgent(what: string, cause?: unknown): Fault {
   );
 }
 
-/** Has calls fail with what {@link agentFault} makes of it, but for those that the caller itself ended. */
+/** Has calls fail with what {@link agentFault} makes of it, but for those that the caller itself ended, or that the agent does not know. */
 export const agentFaults: Interceptor = (next) => async (request) => {
   try {
     const response = await next(request);
@@ -53,11 +53,13 @@ async function* faultsOf<T>(messages: AsyncIterable<T>): AsyncGenerator<T, void>
 
 function ownWords(error: unknown): unknown {
   if (!(error instanceof ConnectError)) return error;
-  const isEnded = error.code === Code.Canceled || error.code === Code.DeadlineExceeded;
   const isTold = error.findDetails(ErrorInfoSchema).length > 0;
-  if (isEnded && !isTold) return new ConnectError(error.rawMessage, error.code);
+  if (KEPT.has(error.code) && !isTold) return new ConnectError(error.rawMessage, error.code);
   return toConnectError(agentFault(error));
 }
+
+/** Calls that were ended here, and those that an agent of an older version does not know. */
+const KEPT: ReadonlySet<Code> = new Set([Code.Canceled, Code.DeadlineExceeded, Code.Unimplemented]);
 
 function isKnown(reason: ErrorReason): boolean {
   return reason !== ErrorReason.UNSPECIFIED && ErrorReason[reason] !== undefined;
