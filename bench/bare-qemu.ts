@@ -84,7 +84,7 @@ async function startQemu(
   source: SnapshotSource,
   directory: string,
 ): Promise<{ qemu: RunningQemu; channelKey: Uint8Array }> {
-  await using snapshot = await source.store.open(source.id);
+  await using snapshot = await source.store.open(source.id, () => undefined);
   const { vcpus, memoryMb, diskMb, channelKey } = snapshot.manifest;
   const { layers } = snapshot;
   const disk = join(directory, "disk.qcow2");

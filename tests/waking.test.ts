@@ -77,12 +77,3 @@ test("each generation tells the processes that came along that it is another", a
   }
   await machine.kill();
 });
-
-test("no packet arrives while devices are saved: the link is down", async () => {
-  await using machine = await server.client.machines.create();
-  await using child = await machine.fork();
-  for (const one of [machine, child]) {
-    const { stdout } = await one.commands.run("ip -o link show eth0 || ip -o link");
-    expect(stdout).not.toMatch(/eth\d.*LOWER_UP/);
-  }
-});

@@ -6,11 +6,12 @@ import { mkdirSync } from "node:fs";
 mkdirSync("dist/native", { recursive: true });
 const flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-s"];
 
-function compile(source: string, program: string, ...how: string[]): void {
-  const args = [...flags, ...how, `native/${source}`, "-o", `dist/native/${program}`];
+function compile(sources: readonly string[], program: string, ...how: string[]): void {
+  const files = sources.map((source) => `native/${source}`);
+  const args = [...flags, ...how, ...files, "-o", `dist/native/${program}`];
   execFileSync("gcc", args, { stdio: "inherit" });
 }
 
-compile("qemu-memory.c", "qemu-memory.so", "-shared", "-fPIC");
-compile("page-copier.c", "page-copier", "-static");
-compile("tap-attacher.c", "tap-attacher", "-static");
+compile(["qemu-memory.c", "qemu-confinement.c"], "qemu-memory.so", "-shared", "-fPIC");
+compile(["page-copier.c"], "page-copier", "-static");
+compile(["tap-attacher.c"], "tap-attacher", "-static");

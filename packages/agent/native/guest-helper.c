@@ -667,11 +667,6 @@ static int write_host_key(const char *folder, const char *private_key, const cha
   return result == 0 ? write_file(path, 0644, public_key, 0) : result;
 }
 
-struct adoption {
-  const char *seconds, *nanoseconds, *entropy, *machine_id, *hostname, *boot_id, *generation, *state,
-      *channel_key, *grow, *host_key, *public_host_key;
-};
-
 // --- holding the guest ------------------------------------------------------
 
 // A program that goes on in a copy must find the copy's clock and random bytes, never those of the
@@ -748,6 +743,11 @@ static const char *renew(const char *seconds, const char *nanoseconds, const cha
 }
 
 // --- adoption ---------------------------------------------------------------
+
+struct adoption {
+  const char *seconds, *nanoseconds, *entropy, *machine_id, *hostname, *boot_id, *generation, *state,
+      *channel_key, *grow, *host_key, *public_host_key;
+};
 
 // Makes the guest a machine of its own. Gives the step that failed, or NULL.
 static const char *adopt(const char *root, const char *folder, struct adoption a) {

@@ -56,7 +56,7 @@ export interface AdoptionReceipt {
   clockSkewMs: number;
   /** The kernel's random pool took fresh entropy. */
   entropyReseeded: boolean;
-  /** Machine-id, hostname and agent key and SSH host key are new. */
+  /** Machine-id, hostname, agent key and SSH host key are new. */
   identityRenewed: boolean;
 }
 

@@ -15,20 +15,13 @@
 // The table, in the descriptor LAYER_TABLE, has a record for each run of pages: first page of the
 // guest, number of pages, layer, first page in the layer's file; four little-endian u32 each.
 // Layer n is the descriptor FIRST_LAYER + n. See descriptors.ts.
-//
-// Before QEMU begins it also gives up what no machine needs: dumping its memory into a file, and
-// writing files without end. A program that did so first and then became QEMU would cost each
-// start of a machine some milliseconds.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -74,16 +67,6 @@ int __open64_2(const char *path, int flags) { return open_file(path, flags, 0); 
 static void die(const char *what) {
   if (write(2, what, strlen(what)) < 0) _exit(71);
   _exit(70);
-}
-
-__attribute__((constructor)) static void give_up_rights(void) {
-  const char *bytes = getenv("NULLSPACE_MAX_FILE_BYTES");
-  if (bytes == NULL) return;
-  struct rlimit no_core = {0, 0}, files = {strtoull(bytes, NULL, 10), strtoull(bytes, NULL, 10)};
-  if (setrlimit(RLIMIT_CORE, &no_core) != 0 || setrlimit(RLIMIT_FSIZE, &files) != 0 ||
-      prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
-    die("qemu-memory: cannot give up rights\n");
-  }
 }
 
 static int is_memory(int fd) {

@@ -29,6 +29,7 @@ export async function* checkHost(path: string, qemu: string): AsyncGenerator<Che
     return;
   }
   yield checkLimits(confinement.cgroups);
+  yield checkView(confinement.ownView);
   yield await checkNetwork();
   const [image, ...others] = await new ImageStore(home, new VerifiedFiles()).list();
   if (image === undefined) {
@@ -58,5 +59,14 @@ function checkLimits(cgroups: Cgroups): Check {
     "limits",
     "this process may not make control groups",
     "Run as root where cgroups are writable, so that a machine cannot use more than its share.",
+  );
+}
+
+function checkView(ownView: boolean): Check {
+  if (ownView) return ok("confinement", "QEMU has no network, and no files but its machine's");
+  return warn(
+    "confinement",
+    "QEMU sees this host's files and networks: this process may not make namespaces",
+    "Run as root, in a container with CAP_SYS_ADMIN, so that breaking out of a machine leads nowhere.",
   );
 }

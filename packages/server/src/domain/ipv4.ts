@@ -25,7 +25,7 @@ export function parseCidr(text: string): Cidr | undefined {
   return { base, length: bits };
 }
 
-/** @throws Error for what is none: for ranges that are written in the source. */
+/** @throws Error for what is none: for ranges that are written in the source, or were checked. */
 export function cidr(text: string): Cidr {
   const parsed = parseCidr(text);
   if (parsed === undefined) throw new Error(`not a range of addresses: ${text}`);

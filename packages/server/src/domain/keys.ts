@@ -1,10 +1,10 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import { ErrorReason, Scope } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { TOKEN_FAMILIES } from "@nullspace/proto/tokens";
 import { type Caller, hasScope, projectOf, requireScope } from "./caller.js";
 import { isDiskFull } from "./failure.js";
 import { projectNotFound } from "./faults.js";
+import { hashOf, isKept } from "./kept-hash.js";
 import type { ApiKey, KeyStore, ProjectKey } from "./key-store.js";
 import { invalid, LIMITS, pageSize } from "./limits.js";
 import type { Page } from "./machine-store.js";
@@ -60,7 +60,7 @@ export class Keys {
       projectId,
       scopes: [...new Set(scopes)],
       name,
-      hash: hashKey(secret).toString("hex"),
+      hash: hashOf(secret),
       createdAt: new Date(),
       lastUsedAt: undefined,
       revokedAt: undefined,
@@ -87,10 +87,8 @@ export class Keys {
     if (id === undefined) throw invalidKey("this is not an API key");
     const key = await this.#store.find(id);
     // Unknown keys cost the same as wrong ones, and both answer alike.
-    const expected = Buffer.from(key?.hash ?? "0".repeat(64), "hex");
-    if (!timingSafeEqual(hashKey(secret), expected) || key === undefined) {
-      throw invalidKey("no such API key");
-    }
+    const isGood = isKept(secret, key?.hash);
+    if (!isGood || key === undefined) throw invalidKey("no such API key");
     if (key.revokedAt !== undefined) throw invalidKey("this API key was revoked");
     await this.#noteUse(key);
     return key;
@@ -145,10 +143,6 @@ export class Keys {
 /** What a key may do whose maker does not say: no less than the maker, and none of the server's affairs. */
 function inherited(scopes: readonly Scope[]): readonly Scope[] {
   return scopes.includes(Scope.ADMIN) ? [Scope.PROJECT] : scopes;
-}
-
-function hashKey(key: string): Buffer {
-  return createHash("sha256").update(key).digest();
 }
 
 function invalidKey(problem: string): Fault {

@@ -3,6 +3,8 @@ import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node
 import type { DescMethod } from "@bufbuild/protobuf";
 import { ErrorReason, MACHINE_ID_HEADER, REQUEST_ID_HEADER } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import { callAgent } from "../channel/agent-call.js";
+import { damagedAgent } from "../channel/agent-fault.js";
 import { type ConnectAgent, connectInTime, unreachable } from "./connect-agent.js";
 import {
   beginResponse,
@@ -13,7 +15,7 @@ import {
   onDeparture,
   resetResponse,
 } from "./exchange.js";
-import { headersForClient, headersForGuest } from "./forwarded-headers.js";
+import { headersForClient, headersForGuest, trailersForClient } from "./forwarded-headers.js";
 import { Refusals } from "./refusal.js";
 
 /** A call to a machine's agent. */
@@ -80,7 +82,7 @@ export class AgentProxy {
       const { session, note } = await this.#connect(call, gone.signal);
       using _ = this.#options.use(call.machineId);
       gone.signal.throwIfAborted();
-      exchange.upstream = session.request({
+      exchange.upstream = callAgent(session, {
         ...headersForGuest(request.headers),
         ":method": request.method ?? "POST",
         ":path": request.url ?? path,
@@ -181,12 +183,24 @@ async function relay(
     }
   };
   noted.catch(reject);
-  upstream.on("response", ({ ":status": status, ...headers }) => {
-    beginResponse(response, status ?? 502, headersForClient(headers));
-    upstream.pipe(response, { end: false });
-  });
+  // What the agent says goes into our own answer, which does not take everything.
+  const said = (pass: () => void) => {
+    try {
+      pass();
+    } catch (error) {
+      upstream.close(constants.NGHTTP2_PROTOCOL_ERROR);
+      reject(damagedAgent("its headers are none", error));
+    }
+  };
+  upstream.on("response", ({ ":status": status = 0, ...headers }) =>
+    said(() => {
+      if (status < 200 || status > 599) throw new Error(`status ${status}`);
+      beginResponse(response, status, headersForClient(headers));
+      upstream.pipe(response, { end: false });
+    }),
+  );
   upstream.on("trailers", (trailers: IncomingHttpHeaders) =>
-    response.addTrailers(headersForClient(trailers)),
+    said(() => response.addTrailers(trailersForClient(trailers))),
   );
   upstream.on("end", () => {
     if (!response.headersSent || upstream.rstCode !== constants.NGHTTP2_NO_ERROR) return broken();

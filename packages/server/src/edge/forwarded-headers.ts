@@ -28,7 +28,8 @@ const KEPT_FROM_GUEST = new Set([
 ]);
 
 /** What we say ourselves on the way back. */
-const KEPT_FROM_CLIENT = new Set([...HOP_BY_HOP, "set-cookie", REQUEST_ID_HEADER]);
+const KEPT_FROM_CLIENT = new Set([...HOP_BY_HOP, "te", "set-cookie", REQUEST_ID_HEADER]);
+const KEPT_FROM_TRAILERS = new Set([...KEPT_FROM_CLIENT, "content-length"]);
 
 /** The headers of a request as the guest gets them: no pseudo headers, no credentials. */
 export function headersForGuest(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
@@ -36,9 +37,14 @@ export function headersForGuest(headers: IncomingHttpHeaders): OutgoingHttpHeade
   return { ...copyWithout(headers, KEPT_FROM_GUEST), te: "trailers" };
 }
 
-/** The headers, or trailers, of a guest's response as the client gets them. */
+/** The headers of a guest's response as the client gets them. */
 export function headersForClient(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
   return copyWithout(headers, KEPT_FROM_CLIENT);
+}
+
+/** The trailers of a guest's response as the client gets them: nothing that tells how long it was. */
+export function trailersForClient(trailers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  return copyWithout(trailers, KEPT_FROM_TRAILERS);
 }
 
 function copyWithout(headers: IncomingHttpHeaders, left: ReadonlySet<string>): OutgoingHttpHeaders {

@@ -84,3 +84,26 @@ test("one that a machine is being started from stays whole, with all that it lie
   await collector.collect();
   expect(await left()).toEqual({});
 });
+
+test("what a machine is being started over stays, though its snapshot is flattened meanwhile", async () => {
+  await add("parent", [], []);
+  await add("child", ["parent"], ["parent"]);
+  await collector.delete("parent");
+  const started = await snapshots.find("child");
+  if (started === undefined) throw new Error("the snapshot is missing");
+  {
+    using pin = collector.pin("child");
+    pin.keep(started);
+    await add("l-child", [], []);
+    const flat = { memoryLayers: ["l-child"], diskLayers: ["l-child"] };
+    await snapshots.write({ ...started, ...flat }, { durable: false });
+    await collector.collect();
+    expect(Object.keys(await left())).toEqual(["child", "l-child", "parent"]);
+    machines = [started];
+  }
+  await collector.collect();
+  expect(Object.keys(await left())).toEqual(["child", "l-child", "parent"]);
+  machines = [];
+  await collector.collect();
+  expect(Object.keys(await left())).toEqual(["child", "l-child"]);
+});

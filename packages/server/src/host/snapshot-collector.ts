@@ -17,6 +17,15 @@ export function isTemplateSnapshot(id: string): boolean {
 /** What a machine, running or about to, needs of snapshots. */
 export type Needs = Layers;
 
+/** Keeps a snapshot, whatever else is known of it, until it is disposed of. */
+export interface Pin extends Disposable {
+  /**
+   * Keeps these layers as well: those that a machine is being started over, since the
+   * snapshot may meanwhile be flattened to others.
+   */
+  readonly keep: (layers: Needs) => void;
+}
+
 /**
  * Removes the snapshots that nobody needs: what is deleted, and what was never finished,
  * unless a machine or another snapshot lies over it; then of a deleted one the disk alone
@@ -28,7 +37,7 @@ export class SnapshotCollector {
   readonly #snapshots: SnapshotStore;
   readonly #needs: () => Iterable<Needs>;
   /** Snapshots that are being made, or that a machine is being started from. */
-  readonly #pinned = new Map<string, number>();
+  readonly #pins = new Set<{ id: string; layers: Needs | undefined }>();
   #running: Promise<string[]> | undefined;
 
   /** @param needs - of every machine of this host. */
@@ -38,15 +47,13 @@ export class SnapshotCollector {
     this.#needs = needs;
   }
 
-  /** Keeps a snapshot, whatever else is known of it, until the pin is disposed of. */
-  pin(id: string): Disposable {
-    this.#pinned.set(id, (this.#pinned.get(id) ?? 0) + 1);
+  /** Keeps a snapshot until the pin is disposed of. */
+  pin(id: string): Pin {
+    const pin: { id: string; layers: Needs | undefined } = { id, layers: undefined };
+    this.#pins.add(pin);
     return {
-      [Symbol.dispose]: () => {
-        const left = (this.#pinned.get(id) ?? 1) - 1;
-        if (left === 0) this.#pinned.delete(id);
-        else this.#pinned.set(id, left);
-      },
+      keep: (layers) => (pin.layers = layers),
+      [Symbol.dispose]: () => this.#pins.delete(pin),
     };
   }
 
@@ -59,7 +66,7 @@ export class SnapshotCollector {
       } catch (error) {
         // On a full disk there is no room for the mark, and no need for it if nobody lies over it.
         if (!hasCode(error, "ENOSPC", "EDQUOT")) throw error;
-        const isFree = (await this.garbage(id)).includes(id) && !this.#pinned.has(id);
+        const isFree = (await this.garbage(id)).includes(id) && !this.#isPinned(id);
         if (!isFree) throw storageFault(error, this.#home.path);
         await removeTree(this.#home.snapshot(id));
       }
@@ -86,16 +93,17 @@ export class SnapshotCollector {
 
   async #look(deleted?: string): Promise<{ garbage: string[]; onlyDisks: string[] }> {
     const manifests = await this.#snapshots.list();
-    const whole = new Set(this.#pinned.keys());
+    const whole = new Set([...this.#pins].map((pin) => pin.id));
     const disks = new Set<string>();
     const need = ({ memoryLayers, diskLayers }: Needs) => {
       for (const id of memoryLayers) whole.add(id);
       for (const id of diskLayers) disks.add(id);
     };
+    for (const { layers } of this.#pins) if (layers !== undefined) need(layers);
     for (const needs of this.#needs()) need(needs);
     for (const manifest of manifests) {
-      const isPinned = this.#pinned.has(manifest.id);
-      if ((manifest.deleted || manifest.id === deleted) && !isPinned) continue;
+      const isGone = manifest.deleted || manifest.id === deleted;
+      if (isGone && !this.#isPinned(manifest.id)) continue;
       whole.add(manifest.id);
       need(manifest);
     }
@@ -108,10 +116,16 @@ export class SnapshotCollector {
     };
   }
 
+  #isPinned(id: string): boolean {
+    const isIn = ({ memoryLayers, diskLayers }: Needs) =>
+      [...memoryLayers, ...diskLayers].includes(id);
+    return [...this.#pins].some((pin) => pin.id === id || (pin.layers && isIn(pin.layers)));
+  }
+
   async #collect(): Promise<string[]> {
     const { garbage, onlyDisks } = await this.#look();
     // Pinned since it was looked at: whoever did so found it before, and has it open.
-    const isFree = (id: string) => !this.#pinned.has(id);
+    const isFree = (id: string) => !this.#isPinned(id);
     const ids = garbage.filter(isFree);
     await Promise.all(ids.map((id) => removeTree(this.#home.snapshot(id))));
     // A machine that was captured goes on over its sealed disk, whatever becomes of the snapshot.

@@ -5,6 +5,7 @@ import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { type SnapshotManifest, SnapshotManifestSchema } from "@nullspace/proto/host";
 import { hasCode, isTemporaryName } from "./durable-files.js";
+import type { Layers } from "./flat-layers.js";
 import type { HostHome } from "./home.js";
 import type { ImageStore } from "./image-store.js";
 import { readManifest, writeManifest } from "./manifests.js";
@@ -85,11 +86,13 @@ export class SnapshotStore {
   /**
    * Opens everything that a machine is restored from.
    *
+   * @param keep - told what the snapshot lies over before any of it is opened, to see to it that it stays.
    * @throws Fault SNAPSHOT_NOT_FOUND, or IMAGE_CORRUPTED that names the file.
    */
-  async open(id: string): Promise<OpenSnapshot> {
+  async open(id: string, keep: (layers: Layers) => void): Promise<OpenSnapshot> {
     const manifest = await this.find(id);
     if (manifest === undefined || manifest.deleted) throw snapshotNotFound(id);
+    keep(manifest);
     const image = await this.#images.get(manifest.imageDigest);
     await using opened = new AsyncDisposableStack();
     const { image: memory, layers, memoryRuns } = opened.use(await this.openLayers(manifest));

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { machineInSshRelayPath } from "../domain/ssh/relay-path.js";
+import { answerAndClose } from "../edge/closing-answer.js";
 import type { PreviewEdge } from "../edge/preview/preview-edge.js";
 import type { SshRelay } from "../edge/ssh/relay.js";
 import type { UpgradeHandler } from "./listener.js";
@@ -41,8 +42,8 @@ export function createUpgrades({
     },
     connect(request, socket, head) {
       const machineId = SSH_TARGET.exec(request.url ?? "")?.[1];
-      if (!isAllowed(request)) refuse(socket, "403 Forbidden");
-      else if (machineId === undefined) refuse(socket, "404 Not Found");
+      if (!isAllowed(request)) refuse(socket, 403);
+      else if (machineId === undefined) refuse(socket, 404);
       else sshRelay.tunnel(machineId, { request, socket, head });
     },
   };
@@ -52,7 +53,7 @@ function relayedMachine({ url = "" }: IncomingMessage): string | undefined {
   return machineInSshRelayPath(url);
 }
 
-function refuse(socket: Duplex, status: string): void {
+function refuse(socket: Duplex, status: number): void {
   socket.on("error", () => socket.destroy());
-  socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+  answerAndClose(socket, status);
 }

@@ -1,6 +1,6 @@
 import type { EgressPolicy } from "@nullspace/proto";
-import { type ExpressionBuilder, sql } from "kysely";
-import type { EventNote } from "../domain/event.js";
+import { type ExpressionBuilder, sql, type Updateable } from "kysely";
+import type { EventNote, EventType } from "../domain/event.js";
 import { LIVE_STATES, type Machine, type MachineState } from "../domain/machine.js";
 import type {
   MachineChanges,
@@ -26,7 +26,7 @@ import {
 } from "./machine-row.js";
 import { newestFirst, toPage } from "./pages.js";
 import { admit } from "./project-usage.js";
-import type { Schema } from "./schema.js";
+import type { MachinesTable, Schema } from "./schema.js";
 import { stepSnapshot } from "./snapshots.js";
 import { NO_RESERVE, type Reserve } from "./space-reserve.js";
 
@@ -146,25 +146,7 @@ export class SqlMachineStore implements MachineStore {
     changes: TimeoutChanges,
     at: Date,
   ): Promise<Machine | undefined> {
-    return this.#database.transaction().execute(async (transaction) => {
-      const row = await transaction
-        .updateTable("machines")
-        .set(timeoutColumns(changes))
-        .set((eb) => ({ revision: eb("revision", "+", 1) }))
-        .where("id", "=", id)
-        .where("state", "=", from)
-        .returningAll()
-        .executeTakeFirst();
-      if (row === undefined) return undefined;
-      await appendEvent(transaction, {
-        type: "machine timeout set",
-        createdAt: at,
-        projectId: row.project_id,
-        machineId: id,
-        cause: "request",
-      });
-      return fromRow(row);
-    });
+    return this.#set(id, from, timeoutColumns(changes), { type: "machine timeout set", at });
   }
 
   async setEgress(
@@ -173,25 +155,7 @@ export class SqlMachineStore implements MachineStore {
     egress: EgressPolicy,
     at: Date,
   ): Promise<Machine | undefined> {
-    return this.#database.transaction().execute(async (transaction) => {
-      const row = await transaction
-        .updateTable("machines")
-        .set({ egress: fromEgress(egress) })
-        .set((eb) => ({ revision: eb("revision", "+", 1) }))
-        .where("id", "=", id)
-        .where("state", "=", from)
-        .returningAll()
-        .executeTakeFirst();
-      if (row === undefined) return undefined;
-      await appendEvent(transaction, {
-        type: "machine egress set",
-        createdAt: at,
-        projectId: row.project_id,
-        machineId: id,
-        cause: "request",
-      });
-      return fromRow(row);
-    });
+    return this.#set(id, from, { egress: fromEgress(egress) }, { type: "machine egress set", at });
   }
 
   async list(query: MachineQuery): Promise<Page<Machine>> {
@@ -279,6 +243,34 @@ export class SqlMachineStore implements MachineStore {
         ]),
       )
       .orderBy("due_at");
+  }
+
+  /** Changes settings of a machine that is in the state `from`; the state stays. */
+  async #set(
+    id: string,
+    from: MachineState,
+    columns: Updateable<MachinesTable>,
+    { type, at }: { type: EventType; at: Date },
+  ): Promise<Machine | undefined> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .updateTable("machines")
+        .set(columns)
+        .set((eb) => ({ revision: eb("revision", "+", 1) }))
+        .where("id", "=", id)
+        .where("state", "=", from)
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined) return undefined;
+      await appendEvent(transaction, {
+        type,
+        createdAt: at,
+        projectId: row.project_id,
+        machineId: id,
+        cause: "request",
+      });
+      return fromRow(row);
+    });
   }
 }
 

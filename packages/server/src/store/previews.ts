@@ -10,6 +10,7 @@ import type {
   PreviewUse,
 } from "../domain/preview-grant.js";
 import type { Database } from "./database.js";
+import { deleteExpired } from "./expired.js";
 import { toDate, toOptionalDate } from "./machine-row.js";
 import { newestFirst, toPage } from "./pages.js";
 import type { PreviewGrantsTable } from "./schema.js";
@@ -92,18 +93,7 @@ export class SqlPreviewStore implements PreviewStore {
   }
 
   async deleteExpired(before: Date, limit: number): Promise<number> {
-    const { numDeletedRows } = await this.#database
-      .deleteFrom("preview_grants")
-      .where("id", "in", (eb) =>
-        eb
-          .selectFrom("preview_grants")
-          .select("id")
-          .where("expires_at", "<", before.getTime())
-          .orderBy("expires_at")
-          .limit(limit),
-      )
-      .executeTakeFirstOrThrow();
-    return Number(numDeletedRows);
+    return await deleteExpired(this.#database, "preview_grants", before, limit);
   }
 }
 

@@ -1,8 +1,10 @@
 import { type Selectable, sql } from "kysely";
+import type { EventType, NewEvent } from "../domain/event.js";
 import type { Page } from "../domain/machine-store.js";
 import type { SshAccess, SshAccessQuery, SshAccessStore } from "../domain/ssh/access.js";
 import type { Database } from "./database.js";
 import { appendEvent } from "./events.js";
+import { deleteExpired } from "./expired.js";
 import { toDate, toMilliseconds, toOptionalDate } from "./machine-row.js";
 import { newestFirst, toPage } from "./pages.js";
 import type { SshAccessesTable } from "./schema.js";
@@ -32,14 +34,7 @@ export class SqlSshAccessStore implements SshAccessStore {
           use_count: access.useCount,
         })
         .execute();
-      await appendEvent(transaction, {
-        type: "ssh access created",
-        createdAt: access.createdAt,
-        projectId: access.projectId,
-        machineId: access.machineId,
-        sshAccessId: access.id,
-        cause: "request",
-      });
+      await appendEvent(transaction, eventOf(access, "ssh access created", access.createdAt));
     });
   }
 
@@ -72,15 +67,9 @@ export class SqlSshAccessStore implements SshAccessStore {
         .returningAll()
         .executeTakeFirst();
       if (row === undefined) return await new SqlSshAccessStore(transaction).find(id);
-      await appendEvent(transaction, {
-        type: "ssh access revoked",
-        createdAt: at,
-        projectId: row.project_id,
-        machineId: row.machine_id,
-        sshAccessId: id,
-        cause: "request",
-      });
-      return fromRow(row);
+      const access = fromRow(row);
+      await appendEvent(transaction, eventOf(access, "ssh access revoked", at));
+      return access;
     });
   }
 
@@ -95,32 +84,20 @@ export class SqlSshAccessStore implements SshAccessStore {
         .returningAll()
         .executeTakeFirst();
       if (row === undefined) return undefined;
-      await appendEvent(transaction, {
-        type: "ssh connected",
-        createdAt: at,
-        projectId: row.project_id,
-        machineId: row.machine_id,
-        sshAccessId: id,
-        cause: "request",
-      });
-      return fromRow(row);
+      const access = fromRow(row);
+      await appendEvent(transaction, eventOf(access, "ssh connected", at));
+      return access;
     });
   }
 
   async deleteExpired(before: Date, limit: number): Promise<number> {
-    const { numDeletedRows } = await this.#database
-      .deleteFrom("ssh_accesses")
-      .where("id", "in", (eb) =>
-        eb
-          .selectFrom("ssh_accesses")
-          .select("id")
-          .where("expires_at", "<", before.getTime())
-          .orderBy("expires_at")
-          .limit(limit),
-      )
-      .executeTakeFirstOrThrow();
-    return Number(numDeletedRows);
+    return await deleteExpired(this.#database, "ssh_accesses", before, limit);
   }
+}
+
+function eventOf(access: SshAccess, type: EventType, at: Date): NewEvent {
+  const { id: sshAccessId, machineId, projectId } = access;
+  return { type, createdAt: at, projectId, machineId, sshAccessId, cause: "request" };
 }
 
 function fromRow(row: Selectable<SshAccessesTable>): SshAccess {

@@ -1,5 +1,6 @@
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
+import { isKept } from "../kept-hash.js";
 import { invalid, pageSize } from "../limits.js";
 import type { Page } from "../machine-store.js";
 import type { Machines } from "../machines.js";
@@ -10,7 +11,7 @@ import type { MachineSshds, SshAuthority } from "./authority.js";
 import type { SshConnection, SshConnections } from "./connections.js";
 import { accessNotFound, invalidToken } from "./faults.js";
 import { parsePublicKey, PublicKeyError, type SshPublicKey } from "./public-key.js";
-import { accessIn, isToken, newRelayToken } from "./token.js";
+import { accessIn, newRelayToken } from "./token.js";
 
 const MINUTES = { min: 1, max: 1440, default: 60 } as const;
 const ID_LENGTH = 12;
@@ -143,7 +144,7 @@ export class SshAccesses {
     const id = token === undefined ? undefined : accessIn(token);
     if (token === undefined || id === undefined) throw invalidToken();
     const access = await store.find(id);
-    const isGood = isToken(token, access?.tokenHash);
+    const isGood = isKept(token, access?.tokenHash);
     if (!isGood || access === undefined || access.machineId !== machineId) throw invalidToken();
     if (access.revokedAt !== undefined || access.expiresAt.getTime() <= this.#now()) {
       throw invalidToken();

@@ -1,5 +1,5 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import { TOKEN_FAMILIES } from "@nullspace/proto/tokens";
+import { hashOf } from "../kept-hash.js";
 import { randomAlphanumeric } from "../random.js";
 
 /** 227 bits. */
@@ -10,20 +10,10 @@ const TOKEN = new RegExp(`^${prefix}([a-z0-9]{12})_[a-z0-9]{${SECRET_LENGTH}}$`)
 /** Makes the relay token of an access: `nssh_<access>_<secret>`, of which only a hash is kept. */
 export function newRelayToken(accessId: string): { token: string; hash: string } {
   const token = `${prefix}${accessId}_${randomAlphanumeric(SECRET_LENGTH)}`;
-  return { token, hash: hashOf(token).toString("hex") };
+  return { token, hash: hashOf(token) };
 }
 
 /** The access that a token names; `undefined` for what is no relay token, as an API key. */
 export function accessIn(token: string): string | undefined {
   return TOKEN.exec(token)?.[1];
-}
-
-/** Whether a token is the one with this hash. Takes as long for one that is not, known or unknown. */
-export function isToken(token: string, hash: string | undefined): boolean {
-  const expected = Buffer.from(hash ?? "0".repeat(64), "hex");
-  return timingSafeEqual(hashOf(token), expected) && hash !== undefined;
-}
-
-function hashOf(token: string): Buffer {
-  return createHash("sha256").update(token).digest();
 }

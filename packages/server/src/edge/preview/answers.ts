@@ -3,6 +3,7 @@ import type { Duplex } from "node:stream";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
 import { mapError } from "@nullspace/proto/fault";
+import { answerAndClose } from "../closing-answer.js";
 import { type EdgeRequest, type EdgeResponse, leaveBody, resetResponse } from "../exchange.js";
 
 const RETRY_AFTER_SECONDS = "5";
@@ -58,9 +59,7 @@ export function refuseUpgrade(
   onDefect: (error: unknown) => void,
 ): void {
   const { status, headers, body } = refusal(request, mapError(failure, onDefect));
-  const lines = Object.entries({ ...headers, connection: "close" }).map((pair) => pair.join(": "));
-  const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`, ...lines].join("\r\n");
-  socket.end(`${head}\r\n\r\n${body}`);
+  answerAndClose(socket, status, headers, body);
 }
 
 /** The name of the reason that grants remember. */

@@ -1,5 +1,5 @@
-import { STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
+import { answerAndClose } from "../closing-answer.js";
 import { failureAnswer } from "../transfer/answers.js";
 
 /** Answers a request whose connection was to become a stream, and closes the connection. */
@@ -13,14 +13,10 @@ export function refuse(
   if (!socket.writable) return;
   const { status, body } = failureAnswer(error, onDefect);
   const isProxy = method === "CONNECT" && status === 401;
-  const code = isProxy ? 407 : status;
-  const head = [
-    `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ""}`,
-    "content-type: application/json; charset=utf-8",
-    `content-length: ${Buffer.byteLength(body)}`,
-    ...(isProxy ? ['proxy-authenticate: Basic realm="nullspace"'] : []),
-    "connection: close",
-  ];
+  const headers = {
+    "content-type": "application/json; charset=utf-8",
+    ...(isProxy && { "proxy-authenticate": 'Basic realm="nullspace"' }),
+  };
   // The tools that open such connections rarely read what is sent with a refusal, but people do.
-  socket.end(`${head.join("\r\n")}\r\n\r\n${body}`);
+  answerAndClose(socket, isProxy ? 407 : status, headers, body);
 }

@@ -2,12 +2,10 @@ import { once } from "node:events";
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
 import { Duplex } from "node:stream";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import type { ConnectError } from "@connectrpc/connect";
 import { endStreamFromJson } from "@connectrpc/connect/protocol-connect";
-import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
 import { DialRequestSchema, DialResponseSchema, PortService } from "@nullspace/proto/agent";
-import { Fault } from "@nullspace/proto/fault";
-import { unreachable } from "../connect-agent.js";
+import { callAgent } from "../../channel/agent-call.js";
+import { agentFault, damagedAgent, lostAgent } from "../../channel/agent-fault.js";
 import { END_OF_CALL, envelope, EnvelopeReader } from "./envelopes.js";
 
 const PATH = `/${PortService.typeName}/${PortService.method.dial.name}`;
@@ -76,14 +74,14 @@ export function beginTunnel(session: ClientHttp2Session, target: TunnelTarget): 
 
 function requestOn(session: ClientHttp2Session): ClientHttp2Stream {
   try {
-    return session.request({
+    return callAgent(session, {
       ":method": "POST",
       ":path": PATH,
       "content-type": CONTENT_TYPE,
       "connect-protocol-version": "1",
     });
   } catch (error) {
-    throw broken(error);
+    throw lostAgent(error);
   }
 }
 
@@ -106,13 +104,13 @@ class PortTunnel extends Duplex {
     // Told to who reads and writes, which may be nobody at that moment.
     this.on("error", () => undefined);
     call.on("response", ({ ":status": status, "content-type": type }) => {
-      if (status !== 200 || type !== CONTENT_TYPE) this.destroy(nonsense(`status ${status}`));
+      if (status !== 200 || type !== CONTENT_TYPE) this.destroy(damagedAgent(`status ${status}`));
     });
     call.on("data", (piece: Buffer) => this.#take(piece));
-    call.on("error", (error) => this.destroy(broken(error)));
+    call.on("error", (error) => this.destroy(lostAgent(error)));
     call.on("close", () => {
       // What was received may still wait to be read.
-      if (!this.#hasEnd || !this.writableFinished) this.destroy(broken());
+      if (!this.#hasEnd || !this.writableFinished) this.destroy(lostAgent());
     });
     const { port, host = "", waitMs = 0 } = target;
     call.write(encode({ case: "open", value: { port, host, waitMs } }));
@@ -192,7 +190,7 @@ class PortTunnel extends Duplex {
     try {
       this.#envelopes.push(piece);
     } catch (error) {
-      this.destroy(nonsense(error instanceof Error ? error.message : String(error), error));
+      this.destroy(damagedAgent(error instanceof Error ? error.message : String(error), error));
     }
   }
 
@@ -221,7 +219,7 @@ class PortTunnel extends Duplex {
   /** The agent has said how the call ended. */
   #finish(content: Buffer): void {
     const { error } = endStreamFromJson(content);
-    if (error !== undefined) this.destroy(toFault(error));
+    if (error !== undefined) this.destroy(agentFault(error));
   }
 }
 
@@ -229,23 +227,4 @@ type Request = NonNullable<MessageInitShape<typeof DialRequestSchema>["message"]
 
 function encode(message: Request): Buffer {
   return envelope(toBinary(DialRequestSchema, create(DialRequestSchema, { message })));
-}
-
-function toFault(error: ConnectError): Fault {
-  const [info] = error.findDetails(ErrorInfoSchema);
-  if (info === undefined) return nonsense(error.message, error);
-  const { reason, remedy, details } = info;
-  return new Fault(reason, error.rawMessage, { remedy, details, cause: error });
-}
-
-function broken(cause?: unknown): Fault {
-  return unreachable("the connection to the machine's agent broke", cause);
-}
-
-function nonsense(what: string, cause?: unknown): Fault {
-  return new Fault(
-    ErrorReason.AGENT_UNREACHABLE,
-    `the machine's agent answers a connection with what is none: ${what}`,
-    { remedy: "Create the machine anew; its agent is damaged.", cause },
-  );
 }

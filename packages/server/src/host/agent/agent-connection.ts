@@ -45,7 +45,9 @@ export class AgentConnection implements Disposable {
    * @throws Fault AGENT_UNREACHABLE, DeadlineError, or the reason of the signal.
    */
   async session(deadline: Deadline): Promise<ClientHttp2Session> {
-    if (this.#link !== undefined) return this.#link.session;
+    const former = this.#link?.session;
+    // One that has just ended is forgotten a moment later.
+    if (former !== undefined && !former.closed && !former.destroyed) return former;
     this.#dialing ??= this.#dial();
     const { session } = await within(this.#dialing, "the machine's agent", deadline);
     return session;

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { type ClientHttp2Session, connect } from "node:http2";
 import type { Socket } from "node:net";
 import { CHANNEL_NONCE_BYTES, MarkerSplitter } from "@nullspace/proto/channel";
+import { AgentTraffic } from "../../channel/agent-traffic.js";
 import { type Deadline, within } from "../deadline.js";
 
 /** Bytes that may be under way to us, in each stream and in all, before we read them. */
@@ -10,6 +11,15 @@ const WINDOW_BYTES = 1024 * 1024;
 
 /** Memory of the session's own state, in MB: thousands of calls that stand still. */
 const MAX_SESSION_MEMORY_MB = 64;
+
+/** Of a former session, what may lie on its way to us: far less than this. */
+const MOST_STALE_BYTES = 16 << 20;
+
+/** An agent sends its settings once in a session, and a ping when it has been adopted. */
+const MOST_UNASKED = 64;
+
+/** How long a guest can keep us busy with what nobody has asked for. */
+const LOOK_EVERY_MS = 1000;
 
 const PING_EVERY_MS = 15_000;
 const PING_TIMEOUT_MS = 30_000;
@@ -55,15 +65,20 @@ export async function linkAgent(
 
 /**
  * Sends `key ‖ nonce` and drops what arrives until the nonce does. A guest that
- * floods us costs no memory, only time, of which the caller sets the bound.
+ * floods us costs no memory, and work only up to a bound.
  * What follows the nonce stays in the socket.
  */
 async function resynchronise(socket: Socket, key: Uint8Array, nonce: Uint8Array): Promise<void> {
   const splitter = new MarkerSplitter(nonce);
   const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let stale = 0;
   const receive = (chunk: Buffer) => {
     const { after } = splitter.push(chunk);
-    if (after === undefined) return;
+    stale += chunk.length;
+    if (after === undefined) {
+      if (stale > MOST_STALE_BYTES) reject(new Error("the machine floods the agent's channel"));
+      return;
+    }
     socket.off("data", receive);
     socket.pause();
     if (after.length > 0) socket.unshift(after);
@@ -93,17 +108,42 @@ async function openSession(socket: Socket, deadline: Deadline): Promise<AgentLin
   });
   // The loss of the connection shows in each call, and in `closed`.
   session.on("error", () => undefined);
-  await within(once(session, "connect"), "the HTTP/2 session", deadline);
-  session.setLocalWindowSize(WINDOW_BYTES);
   const close = () => {
     socket.destroy();
   };
+  hangUpOnNonsense(session, close);
+  const traffic = new AgentTraffic(session, socket, close);
+  await within(once(session, "connect"), "the HTTP/2 session", deadline);
+  session.setLocalWindowSize(WINDOW_BYTES);
   const link = { session, closed, close, isKeptAlive: true };
-  const timer = setInterval(() => {
-    if (!link.isKeptAlive) return;
+  const looking = setInterval(() => traffic.renew(), LOOK_EVERY_MS).unref();
+  const asking = setInterval(() => {
+    if (!link.isKeptAlive || session.destroyed) return;
     const overdue = setTimeout(close, PING_TIMEOUT_MS).unref();
     session.ping(() => clearTimeout(overdue));
   }, PING_EVERY_MS).unref();
-  void closed.then(() => clearInterval(timer));
+  void closed.then(() => {
+    clearInterval(looking);
+    clearInterval(asking);
+  });
   return link;
+}
+
+/**
+ * Ends a session whose other end does what no agent does. Node.js and its HTTP/2 library bound the
+ * memory that each frame takes and end sessions that break the protocol; these are legal, cost more
+ * than the bytes of an answer would, and nobody has asked for them.
+ */
+function hangUpOnNonsense(session: ClientHttp2Session, hangUp: () => void): void {
+  let unasked = 0;
+  const count = () => {
+    if (++unasked > MOST_UNASKED) hangUp();
+  };
+  session.on("ping", count);
+  session.on("remoteSettings", count);
+  // One that it has begun itself, before it confirmed that it must not.
+  session.on("stream", hangUp);
+  session.on("altsvc", hangUp);
+  // It would answer no new call, and keep the others from connecting anew.
+  session.on("goaway", hangUp);
 }

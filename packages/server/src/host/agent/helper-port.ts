@@ -8,6 +8,9 @@ import { connectUnix } from "../unix-socket.js";
 /** Far above the longest answer. A guest that sends more is not one of ours any more. */
 const MAX_LINE_BYTES = 4096;
 
+/** Far above what comes between one question and the next: a guest could send lines for ever. */
+const MAX_BYTES_A_QUESTION = 64 << 10;
+
 /** The guest's helper could not do what it was asked for. */
 export class HelperRefusalError extends Error {
   override readonly name = "HelperRefusalError";
@@ -26,6 +29,7 @@ export class HelperPort implements Disposable {
   readonly #socket: Socket;
   readonly #pending = new Map<string, Pending>();
   #partial = "";
+  #bytesSinceQuestion = 0;
 
   private constructor(socket: Socket) {
     this.#socket = socket;
@@ -56,6 +60,7 @@ export class HelperPort implements Disposable {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     if (this.#socket.destroyed) throw new Error("the machine's helper cannot be reached");
     this.#pending.set(token, { resolve, reject });
+    this.#bytesSinceQuestion = 0;
     this.#socket.write(helperFrame([token, verb, ...args]));
     try {
       return await within(promise, "the guest's helper", deadline);
@@ -69,6 +74,11 @@ export class HelperPort implements Disposable {
   }
 
   #receive(text: string): void {
+    this.#bytesSinceQuestion += text.length;
+    if (this.#bytesSinceQuestion > MAX_BYTES_A_QUESTION) {
+      this.#socket.destroy();
+      return;
+    }
     const lines = (this.#partial + text).split("\n");
     this.#partial = lines.pop() ?? "";
     for (const line of lines) this.#answer(line);

@@ -28,11 +28,17 @@ export class Confinement {
       Cgroups.open(home, log),
       findConfinementTools(),
     ]);
+    if (!tools.ownView) log.warn({}, "QEMU sees this host's files and networks: no own namespaces");
     return new Confinement(users, cgroups, tools);
   }
 
+  /** Whether QEMU leaves the host's files and networks behind. */
+  get ownView(): boolean {
+    return this.#tools.ownView;
+  }
+
   /** Puts together the command that starts a program with fewer rights. */
-  confine(confined: Confined): ConfinedProgram {
-    return confine(this.#tools, confined);
+  async confine(confined: Confined): Promise<ConfinedProgram> {
+    return await confine(this.#tools, confined);
   }
 }

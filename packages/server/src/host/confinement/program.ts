@@ -1,7 +1,8 @@
 import { constants } from "node:fs";
-import { access, stat } from "node:fs/promises";
-import { delimiter, join } from "node:path";
+import { access, realpath, stat } from "node:fs/promises";
+import { basename, delimiter, dirname, join } from "node:path";
 import { hasCode } from "../durable-files.js";
+import { canLeaveHost, leavingHost } from "./leaving-host.js";
 import type { GuestUser } from "./user-pool.js";
 
 const KVM_DEVICE = "/dev/kvm";
@@ -12,6 +13,8 @@ export interface ConfinementTools {
   setpriv: string | undefined;
   /** The group that may use KVM, where it takes one. */
   kvmGroup: number | undefined;
+  /** Whether this host lets QEMU leave its files and networks behind. */
+  ownView: boolean;
 }
 
 /** What {@link confine} confines, and how. */
@@ -21,6 +24,11 @@ export interface Confined {
   user: GuestUser | undefined;
   /** Whether it may use KVM. */
   kvm: boolean;
+  /**
+   * It begins with the confining library, which makes it leave the host's files and networks:
+   * what it may read besides its own folders, and write in its working directory.
+   */
+  view?: { readable: readonly string[] } | undefined;
 }
 
 /** How to start a program with fewer rights. */
@@ -29,24 +37,48 @@ export interface ConfinedProgram {
   program: string[];
   /** Whom Node has to start it as. */
   user: GuestUser | undefined;
+  /** What the confining library has to know. */
+  environment: Readonly<Record<string, string>>;
 }
+
+/** Where distributions have programs, and what these load and read. */
+const PROGRAMS = "/usr";
 
 /** Looks for what {@link confine} needs. */
 export async function findConfinementTools(): Promise<ConfinementTools> {
-  const [setpriv, kvmGroup] = await Promise.all([findProgram("setpriv"), findKvmGroup()]);
-  return { setpriv, kvmGroup };
+  const [setpriv, kvmGroup, ownView] = await Promise.all([
+    findProgram("setpriv"),
+    findKvmGroup(),
+    canLeaveHost(),
+  ]);
+  return { setpriv, kvmGroup, ownView };
 }
 
 /** Puts together the command that starts a program with fewer rights. */
-export function confine(tools: ConfinementTools, confined: Confined): ConfinedProgram {
-  const { program, user, kvm } = confined;
-  const { setpriv, kvmGroup } = tools;
-  // Node sets no supplementary groups, and only one of them may open the device.
-  if (!kvm || user === undefined || kvmGroup === undefined || setpriv === undefined) {
-    return { program: [program], user };
+export async function confine(
+  tools: ConfinementTools,
+  confined: Confined,
+): Promise<ConfinedProgram> {
+  const { program, user, kvm, view } = confined;
+  const { setpriv, kvmGroup, ownView } = tools;
+  const group = kvm ? kvmGroup : undefined;
+  if (user !== undefined && view !== undefined && ownView) {
+    const readable = [PROGRAMS, await prefixOf(program), ...view.readable];
+    const environment = leavingHost(user, readable, { kvm, group });
+    return { program: [program], user: undefined, environment };
   }
-  const identity = [`--reuid=${user.uid}`, `--regid=${user.gid}`, `--groups=${kvmGroup}`];
-  return { program: [setpriv, ...identity, "--", program], user: undefined };
+  // Node sets no supplementary groups, and only one of them may open the device.
+  if (user === undefined || group === undefined || setpriv === undefined) {
+    return { program: [program], user, environment: {} };
+  }
+  const identity = [`--reuid=${user.uid}`, `--regid=${user.gid}`, `--groups=${group}`];
+  return { program: [setpriv, ...identity, "--", program], user: undefined, environment: {} };
+}
+
+/** Where a program and what belongs to it are installed: `/opt/qemu` of `/opt/qemu/bin/qemu`. */
+async function prefixOf(program: string): Promise<string> {
+  const folder = dirname(await realpath(program));
+  return basename(folder) === "bin" ? dirname(folder) : folder;
 }
 
 /** The first program of this name in PATH; `undefined` when there is none. */

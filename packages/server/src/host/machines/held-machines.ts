@@ -282,8 +282,8 @@ export class HeldMachines implements AsyncDisposable {
     if (former !== undefined) return await former.result;
     const abort = new AbortController();
     const signal = anySignal(deadline.signal, abort.signal);
-    using _ = this.snapshots.pin(request.snapshotId);
-    const result = this.#make(request, { ...deadline, signal });
+    using pin = this.snapshots.pin(request.snapshotId);
+    const result = this.#make(request, pin.keep, { ...deadline, signal });
     this.#starting.set(id, { abort, result });
     try {
       const adopted = await result;
@@ -294,9 +294,14 @@ export class HeldMachines implements AsyncDisposable {
     }
   }
 
-  async #make(request: StartMachineRequest, deadline: Deadline): Promise<AdoptedMachine> {
+  async #make(
+    request: StartMachineRequest,
+    keep: (layers: Needs) => void,
+    deadline: Deadline,
+  ): Promise<AdoptedMachine> {
     const { pool, starter } = this.#parts;
-    return (await pool.take(request, deadline)) ?? (await starter.start(request, deadline));
+    const pooled = await pool.take(request, keep, deadline);
+    return pooled ?? (await starter.start(request, keep, deadline));
   }
 
   #hold(adopted: AdoptedMachine): void {

@@ -4,8 +4,8 @@ import type { MachineManifest, MachineNetworkSchema } from "@nullspace/proto/hos
 import { Turns } from "../../domain/turns.js";
 import type { Deadline } from "../deadline.js";
 import type { MachineNetworks } from "../network/machine-networks.js";
-import { NETWORK_CARD_ID } from "../qemu/command-line.js";
 import type { AdoptedMachine } from "./hosted-machine.js";
+import { linkDown, linkUp } from "./network-link.js";
 
 /** What a machine's record says of its network. */
 export type NetworkNote = MessageInitShape<typeof MachineNetworkSchema>;
@@ -38,12 +38,10 @@ export class MachineEgress {
     await this.#turns.run(id, async () => {
       const adopted = this.#parts.running(id);
       const isOpen = policy.mode !== EgressMode.DENY_ALL;
-      if (!isOpen) await setLink(adopted, false, deadline);
+      if (!isOpen) await linkDown(adopted.machine, deadline);
       if (this.#parts.networks.has(id)) await this.#change(adopted, policy, deadline);
       else if (isOpen) await this.#give(adopted, policy, deadline);
-      if (!isOpen) return;
-      await setLink(adopted, true, deadline);
-      await adopted.machine.helper.request("await-link", [], deadline);
+      if (isOpen) await linkUp(adopted.machine, deadline);
     });
   }
 
@@ -59,7 +57,7 @@ export class MachineEgress {
     try {
       await networks.update(id, policy);
     } catch (error) {
-      await setLink(adopted, false, deadline);
+      await linkDown(adopted.machine, deadline);
       await note(id, { slot });
       throw error;
     }
@@ -89,12 +87,4 @@ export function policyOf(manifest: MachineManifest | undefined): { egress?: Egre
   }
   const { egress } = manifest.network;
   return egress === undefined ? {} : { egress };
-}
-
-async function setLink(
-  { machine }: AdoptedMachine,
-  up: boolean,
-  deadline: Deadline,
-): Promise<void> {
-  await machine.qemu.qmp.execute("set_link", { name: NETWORK_CARD_ID, up }, deadline);
 }

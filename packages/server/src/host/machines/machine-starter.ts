@@ -3,6 +3,7 @@ import { Fault } from "@nullspace/proto/fault";
 import type { SnapshotManifest, StartMachineRequest } from "@nullspace/proto/host";
 import { checkCompatible, compatibilityOf } from "../compatibility.js";
 import type { Deadline } from "../deadline.js";
+import type { Layers } from "../flat-layers.js";
 import type { ImageStore } from "../image-store.js";
 import type { Acceleration } from "../qemu/accelerator.js";
 import type { OpenSnapshot, SnapshotStore } from "../snapshot-store.js";
@@ -27,11 +28,16 @@ export class MachineStarter {
    * Starts a machine and has it adopt its new identity. When this throws, nothing of
    * the machine is left.
    *
+   * @param keep - told what the machine lies over.
    * @throws Fault INVALID_ARGUMENT, SNAPSHOT_NOT_FOUND, IMAGE_CORRUPTED, SNAPSHOT_INCOMPATIBLE,
    * QEMU_MISSING, DISK_FULL, ADOPTION_FAILED, MACHINE_START_FAILED, or the reason of the signal.
    */
-  async start(request: StartMachineRequest, deadline: Deadline): Promise<AdoptedMachine> {
-    await using snapshot = await this.#parts.snapshots.open(request.snapshotId);
+  async start(
+    request: StartMachineRequest,
+    keep: (layers: Layers) => void,
+    deadline: Deadline,
+  ): Promise<AdoptedMachine> {
+    await using snapshot = await this.#parts.snapshots.open(request.snapshotId, keep);
     checkDisk(request.diskMb, snapshot.manifest);
     const attempt = await this.#plan(request.machineId, snapshot, request.diskMb);
     try {
@@ -47,8 +53,13 @@ export class MachineStarter {
    *
    * @throws as {@link start}.
    */
-  async startPooled(id: string, snapshotId: string, deadline: Deadline): Promise<StartAttempt> {
-    await using snapshot = await this.#parts.snapshots.open(snapshotId);
+  async startPooled(
+    id: string,
+    snapshotId: string,
+    keep: (layers: Layers) => void,
+    deadline: Deadline,
+  ): Promise<StartAttempt> {
+    await using snapshot = await this.#parts.snapshots.open(snapshotId, keep);
     const attempt = await this.#plan(id, snapshot, 0);
     try {
       await attempt.restore(snapshot, deadline);

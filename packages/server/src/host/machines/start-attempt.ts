@@ -25,7 +25,7 @@ import type { HostHome } from "../home.js";
 import type { MachineNetworks } from "../network/machine-networks.js";
 import { encodeTable } from "../memory/memory-map.js";
 import type { Acceleration } from "../qemu/accelerator.js";
-import { AGENT_SOCKET, NETWORK_CARD_ID } from "../qemu/command-line.js";
+import { AGENT_SOCKET } from "../qemu/command-line.js";
 import { RESTORE_URI } from "../qemu/descriptors.js";
 import type { Hypervisor } from "../qemu/hypervisor.js";
 import { identifyProcess } from "../qemu/process-identity.js";
@@ -36,6 +36,7 @@ import type { OpenSnapshot } from "../snapshot-store.js";
 import { connectUnix } from "../unix-socket.js";
 import { type AdoptedMachine, HostedMachine } from "./hosted-machine.js";
 import { FIRST_DISK, MachineDirectory } from "./machine-directory.js";
+import { linkDown, linkUp } from "./network-link.js";
 import { startFault } from "./start-fault.js";
 
 /** What an attempt works with. */
@@ -282,17 +283,19 @@ export class StartAttempt {
     const { machine, record } = this.#theRestored();
     // A template's card has one: to take it up would cost the guest more than all the rest.
     if (record.network === undefined || isTemplateSnapshot(this.#plan.snapshot.id)) return;
-    await machine.qemu.qmp.execute("set_link", { name: NETWORK_CARD_ID, up: true }, deadline);
-    await machine.helper.request("await-link", [], deadline);
+    await linkUp(machine, deadline);
   }
 
   /**
    * Tells the guest that it has no network: its programs then hear so at once. Its card leads
    * nowhere as it is, so nobody waits for that.
    */
-  #unlink({ qemu, id }: HostedMachine): void {
-    qemu.qmp.execute("set_link", { name: NETWORK_CARD_ID, up: false }).catch((err: unknown) => {
-      this.#parts.log.debug({ machineId: id, err }, "a machine without a network has a link");
+  #unlink(machine: HostedMachine): void {
+    linkDown(machine).catch((err: unknown) => {
+      this.#parts.log.debug(
+        { machineId: machine.id, err },
+        "a machine without a network has a link",
+      );
     });
   }
 

@@ -79,16 +79,25 @@ export async function killStrays(
   const strays = await Promise.all(
     pids.map(async (pid) => {
       if (keep.has(pid) || pid === process.pid) return undefined;
-      const folder = await workingDirectory(pid);
-      const isOurs = directories.some((directory) => `${folder}/`.startsWith(`${directory}/`));
+      const isOurs = await worksIn(pid, directories);
       return isOurs && (await isQemu(pid)) ? identifyProcess(pid) : undefined;
     }),
   );
   await Promise.all(strays.map(async (stray) => stray && killProcess(stray)));
 }
 
-async function workingDirectory(pid: number): Promise<string | undefined> {
-  return await readlink(`/proc/${pid}/cwd`).catch(() => undefined);
+/** By path, which is that of its start; and by the folder itself, which may have got another name since. */
+async function worksIn(pid: number, directories: readonly string[]): Promise<boolean> {
+  const link = `/proc/${pid}/cwd`;
+  const path = await readlink(link).catch(() => undefined);
+  if (path === undefined) return false;
+  if (directories.some((directory) => `${path}/`.startsWith(`${directory}/`))) return true;
+  const folder = await stat(link).catch(() => undefined);
+  const stats = directories.map((directory) => stat(directory).catch(() => undefined));
+  for (const one of await Promise.all(stats)) {
+    if (one !== undefined && one.ino === folder?.ino && one.dev === folder.dev) return true;
+  }
+  return false;
 }
 
 /** A shell that somebody has open in one of the folders is none of ours. */

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { ErrorReason, WarmPoolMode } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
-import type { SnapshotManifest, StartMachineRequest } from "@nullspace/proto/host";
+import type { StartMachineRequest } from "@nullspace/proto/host";
 import type { Log } from "../../domain/log.js";
 import type { Deadline } from "../deadline.js";
+import type { Layers } from "../flat-layers.js";
 import type { AdoptedMachine } from "./hosted-machine.js";
 import type { MachineStarter } from "./machine-starter.js";
 import type { StartAttempt } from "./start-attempt.js";
@@ -29,6 +30,8 @@ export class WarmPool implements AsyncDisposable {
   readonly #starter: MachineStarter;
   readonly #log: Log;
   readonly #ready = new Map<string, Set<StartAttempt>>();
+  /** What the one that is being started lies over. */
+  #starting: Layers | undefined;
   readonly #stopping = new AbortController();
   /** How many of each snapshot there shall be. */
   #wanted: ReadonlyMap<string, number> = new Map();
@@ -54,15 +57,18 @@ export class WarmPool implements AsyncDisposable {
   /**
    * Makes one that waits the machine that is asked for.
    *
+   * @param keep - told what the machine lies over.
    * @returns `undefined` when there is none that fits.
    * @throws Fault WARM_POOL_EMPTY instead, if one is required.
    */
   async take(
     request: StartMachineRequest,
+    keep: (layers: Layers) => void,
     deadline: Deadline,
   ): Promise<AdoptedMachine | undefined> {
     if (request.warmPool === WarmPoolMode.OFF) return undefined;
     for (let attempt = this.#pop(request); attempt !== undefined; attempt = this.#pop(request)) {
+      keep(attempt.snapshot);
       this.#fill();
       try {
         await attempt.wake(request.machineId, deadline);
@@ -81,8 +87,9 @@ export class WarmPool implements AsyncDisposable {
     );
   }
 
-  /** The snapshots that those who wait lie over. */
-  *needs(): Generator<SnapshotManifest> {
+  /** What those who wait, or soon will, lie over. */
+  *needs(): Generator<Layers> {
+    if (this.#starting !== undefined) yield this.#starting;
     for (const ready of this.#ready.values()) for (const { snapshot } of ready) yield snapshot;
   }
 
@@ -131,10 +138,15 @@ export class WarmPool implements AsyncDisposable {
   async #add(snapshotId: string): Promise<void> {
     const id = PREFIX + randomBytes(8).toString("hex");
     const deadline = { timeoutMs: START_MS, signal: this.#stopping.signal };
-    const attempt = await this.#starter.startPooled(id, snapshotId, deadline);
-    const ready = this.#ready.get(snapshotId) ?? new Set();
-    this.#ready.set(snapshotId, ready.add(attempt));
-    attempt.ended?.addEventListener("abort", () => void this.#drop(snapshotId, attempt));
+    const keep = (layers: Layers) => (this.#starting = layers);
+    try {
+      const attempt = await this.#starter.startPooled(id, snapshotId, keep, deadline);
+      const ready = this.#ready.get(snapshotId) ?? new Set();
+      this.#ready.set(snapshotId, ready.add(attempt));
+      attempt.ended?.addEventListener("abort", () => void this.#drop(snapshotId, attempt));
+    } finally {
+      this.#starting = undefined;
+    }
   }
 
   /** One that dies while it waits is replaced. */

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { EgressMode, type EgressPolicy } from "@nullspace/proto";
-import { type Cidr, contains, formatCidr, parseCidr, withoutNested } from "../../domain/ipv4.js";
+import { type Cidr, cidr, contains, formatCidr, withoutNested } from "../../domain/ipv4.js";
 import {
   ALL_LINKS,
   DNS_PORT,
@@ -199,9 +199,9 @@ export function pinRules(domain: string, addresses: readonly string[], seconds: 
 export function openedBy(policy: EgressPolicy): Cidr[] {
   if (policy.mode !== EgressMode.CUSTOM) return [];
   // Before any is left out for lying in another: "all of the Internet" does not name what is private.
-  const named = parsed(policy.allowCidrs).filter((range) =>
-    PRIVATE.some((one) => contains(one, range)),
-  );
+  const named = policy.allowCidrs
+    .map(cidr)
+    .filter((range) => PRIVATE.some((one) => contains(one, range)));
   return withoutNested(named);
 }
 
@@ -226,13 +226,5 @@ function to(list: readonly Cidr[]): string {
 }
 
 function ranges(list: readonly string[]): Cidr[] {
-  return withoutNested(parsed(list));
-}
-
-function parsed(list: readonly string[]): Cidr[] {
-  return list.map((text) => {
-    const range = parseCidr(text);
-    if (range === undefined) throw new Error(`not a range of addresses: ${text}`);
-    return range;
-  });
+  return withoutNested(list.map(cidr));
 }

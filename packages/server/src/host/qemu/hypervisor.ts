@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ImageManifest } from "@nullspace/proto/host";
 import type { Log } from "../../domain/log.js";
 import type { Confinement } from "../confinement/confinement.js";
+import { MAX_FILE_BYTES } from "../confinement/leaving-host.js";
 import type { GuestUser } from "../confinement/user-pool.js";
 import type { Deadline } from "../deadline.js";
 import { replaceFile } from "../durable-files.js";
@@ -10,7 +11,7 @@ import type { HostHome } from "../home.js";
 import { type Acceleration, chooseAcceleration } from "./accelerator.js";
 import { type CommandLine, commandLine } from "./command-line.js";
 import { launch, type LaunchOptions } from "./launch.js";
-import { MAX_FILE_BYTES, memoryLibrary } from "./memory-library.js";
+import { memoryLibrary } from "./memory-library.js";
 import { findQemu, type QemuBinary } from "./qemu-binary.js";
 import { RunningQemu } from "./running-qemu.js";
 
@@ -101,10 +102,12 @@ export class Hypervisor {
   async start(options: StartOptions, platform: Acceleration, deadline: Deadline) {
     const { directory, name, user, command, files, layers, diskMb } = options;
     const { path } = await this.binary();
-    const confined = this.#confinement.confine({
+    const { environment, ...confined } = await this.#confinement.confine({
       program: path,
       user,
       kvm: platform.accelerator === "kvm",
+      // Kernels are named by paths; all else that QEMU reads it gets as open files.
+      view: { readable: command.boot === undefined ? [] : [this.#home.images] },
     });
     const { process, monitor } = await launch({
       ...confined,
@@ -116,6 +119,7 @@ export class Hypervisor {
         PATH: "/usr/bin:/bin",
         LC_ALL: "C",
         LD_PRELOAD: `../../${LIBRARY_FILE}`,
+        ...environment,
         // Beside the data itself, a qcow2 file holds tables of a few MiB.
         [MAX_FILE_BYTES]: String(Math.ceil(diskMb * 1.01 + 64) * MIB),
       },
@@ -146,7 +150,7 @@ export class Hypervisor {
     const { path, version } = await this.binary();
     const user = this.#confinement.users.acquire();
     try {
-      const confined = this.#confinement.confine({
+      const confined = await this.#confinement.confine({
         program: path,
         user,
         kvm: true,

@@ -14,7 +14,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { DESCRIPTORS } from "./descriptors.js";
-import { MAX_FILE_BYTES, MEMORY_PATH, memoryLibrary } from "./memory-library.js";
+import { MAX_FILE_BYTES } from "../confinement/leaving-host.js";
+import { MEMORY_PATH, memoryLibrary } from "./memory-library.js";
 
 const O_ACCMODE = 0o3;
 const O_RDONLY = 0;

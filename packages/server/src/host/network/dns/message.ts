@@ -59,7 +59,7 @@ export function parseQuery(message: Buffer): Query | { id: number; refusal: Refu
     const [question, ...more] = questions;
     if (question === undefined || more.length > 0) return { id, refusal: "formatError" };
     if ((question.class ?? "IN") !== "IN") return { id, refusal: "notImplemented" };
-    const name = question.name.toLowerCase().replace(/\.$/, "");
+    const name = plain(question.name);
     if (name !== "" && !isName(name)) return { id, refusal: "noSuchName" };
     const opt = additionals.find((record) => record.type === "OPT");
     const asked = opt?.type === "OPT" ? opt.udpPayloadSize : PLAIN_BYTES;
