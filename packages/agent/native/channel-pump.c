@@ -37,6 +37,8 @@ enum {
   KEPT_OUT = 256 << 10,
   READ_BYTES = 64 << 10,
   WRITE_BYTES = 32 << 10,
+  // A port without a host for so long has lost it.
+  ABSENCE_MS = 1000,
 };
 
 // What was received. The bytes before `at` have been passed on; a key may begin with the last of them.
@@ -219,7 +221,15 @@ static int pass_on(void) {
 static void lose_host(void) {
   end_session();
   forget(in.end);
+  in.host_is_gone = 0;
   if (listener >= 0) close_fd(&port);
+}
+
+// What the port says now, whatever is left to be read.
+static int has_host(void) {
+  struct pollfd there = {port, 0, 0};
+  in.host_is_gone = poll(&there, 1, 0) > 0 && there.revents & POLLHUP;
+  return !in.host_is_gone;
 }
 
 static void listen_at(const char *path) {
@@ -234,7 +244,6 @@ static void meet_host(void) {
   int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0) return;
   lose_host();
-  in.host_is_gone = 0;
   port = fd;
   watch(port);
 }
@@ -245,19 +254,17 @@ static int from_host(void) {
   size_t before = in.at;
   if (!pass_on()) return in.at != before;
   int moved = 0;
-  while (port >= 0 && !in.host_is_gone && in.end < sizeof in.bytes) {
+  while (port >= 0 && in.end < sizeof in.bytes) {
     // The kernel hands out a page of a port at a time.
     ssize_t n = read(port, in.bytes + in.end, sizeof in.bytes - in.end);
-    if (n < 0 && would_wait()) break;
-    if (n < 0 && listener < 0) fail("port");
-    if (n <= 0) in.host_is_gone = 1;
-    else in.end += n, moved = 1;
+    if (n < 0 && !would_wait() && listener < 0) fail("port");
+    in.host_is_gone = n == 0 || (n < 0 && !would_wait());
+    if (n <= 0) break;
+    in.end += n, moved = 1;
   }
   look_for_key();
-  if (pass_on() && in.host_is_gone) {
-    lose_host();
-    in.host_is_gone = 0;
-  }
+  // What a port says of its host comes another way than the host's bytes: this may be of the host before.
+  if (pass_on() && in.host_is_gone && listener >= 0) lose_host();
   return moved;
 }
 
@@ -307,6 +314,8 @@ int main(int argc, char **argv) {
     // Not `||`: both directions get their turn.
     if (from_host() | to_host()) continue;
     struct epoll_event event;
-    if (epoll_wait(events, &event, 1, -1) < 0 && errno != EINTR) fail("epoll_wait");
+    int happened = epoll_wait(events, &event, 1, in.host_is_gone && agent >= 0 ? ABSENCE_MS : -1);
+    if (happened < 0 && errno != EINTR) fail("epoll_wait");
+    if (happened == 0 && !has_host()) lose_host();
   }
 }
