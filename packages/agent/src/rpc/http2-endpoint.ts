@@ -3,13 +3,18 @@ import {
   createServer,
   type Http2Server,
   Http2ServerRequest,
+  Http2ServerResponse,
   type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
 } from "node:http2";
 import type { Duplex } from "node:stream";
-import { type ConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import type { DescService } from "@bufbuild/protobuf";
+import { createContextValues, type Interceptor, type ServiceImpl } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
 import { faultInterceptor } from "@nullspace/proto/fault";
 import { connectionLost } from "./connection.js";
+import { ShortWay } from "./short-way.js";
 
 /** Bytes in flight in one stream, and in all of a connection together. */
 const STREAM_WINDOW = 1 << 20;
@@ -23,6 +28,12 @@ const MOST_MESSAGE_BYTES = (1 << 20) + (64 << 10);
 
 const CONNECT_ERROR = constants.NGHTTP2_CONNECT_ERROR;
 
+/** Takes a service and what does its calls. */
+export type AddService = <S extends DescService>(
+  service: S,
+  implementation: Partial<ServiceImpl<S>>,
+) => void;
+
 /** Serves Connect, gRPC and gRPC-Web over HTTP/2 on any byte stream. */
 export class Http2Endpoint {
   readonly #server: Http2Server;
@@ -34,7 +45,7 @@ export class Http2Endpoint {
    * @param onDefect - told of everything a handler throws that is not a fault.
    */
   constructor(
-    routes: (router: ConnectRouter) => void,
+    services: (add: AddService) => void,
     settled: () => Promise<void>,
     onDefect: (error: unknown) => void,
   ) {
@@ -42,8 +53,22 @@ export class Http2Endpoint {
       await settled();
       return await next(request);
     };
+    const contextValues = (call: ServerHttp2Stream) => {
+      const stream = call.session && this.#streams.get(call.session);
+      // The server in between resets a call so when it was the client's own connection that broke.
+      const lost = () => stream?.destroyed !== false || call.rstCode === CONNECT_ERROR;
+      return () => createContextValues().set(connectionLost, lost);
+    };
+    const shortWay = new ShortWay({
+      settled,
+      onDefect,
+      readMaxBytes: MOST_MESSAGE_BYTES,
+      contextValues,
+    });
+    services((service, implementation) => shortWay.add(service, implementation));
     const handle = connectNodeAdapter({
-      routes,
+      routes: (router) =>
+        services((service, implementation) => router.service(service, implementation)),
       interceptors: [faultInterceptor(onDefect), settle],
       readMaxBytes: MOST_MESSAGE_BYTES,
       // Compressed requests are understood, but no answer is compressed: the channel is memory, not a network.
@@ -51,25 +76,29 @@ export class Http2Endpoint {
       compressMinBytes: Number.POSITIVE_INFINITY,
       contextValues: (request) => {
         if (!(request instanceof Http2ServerRequest)) return createContextValues();
-        const call = request.stream;
-        const stream = call.session && this.#streams.get(call.session);
-        // The server in between resets a call so when it was the client's own connection that broke.
-        const lost = () => stream?.destroyed !== false || call.rstCode === CONNECT_ERROR;
-        return createContextValues().set(connectionLost, lost);
+        return contextValues(request.stream)();
       },
     });
-    this.#server = createServer(
-      {
-        settings: {
-          initialWindowSize: STREAM_WINDOW,
-          maxConcurrentStreams: MOST_STREAMS,
-          maxHeaderListSize: 64 << 10,
-          enablePush: false,
-        },
-        maxSessionMemory: 64,
+    this.#server = createServer({
+      settings: {
+        initialWindowSize: STREAM_WINDOW,
+        maxConcurrentStreams: MOST_STREAMS,
+        maxHeaderListSize: 64 << 10,
+        enablePush: false,
       },
-      handle,
-    );
+      maxSessionMemory: 64,
+    });
+    const serve = (
+      stream: ServerHttp2Stream,
+      headers: IncomingHttpHeaders,
+      _: number,
+      rawHeaders: string[],
+    ) => {
+      if (shortWay.take(stream, headers)) return;
+      const request = new Http2ServerRequest(stream, headers, {}, rawHeaders);
+      handle(request, new Http2ServerResponse(stream));
+    };
+    this.#server.on("stream", serve);
     // A session that breaks is over; its streams tell their calls. There is nobody else to tell.
     this.#server.on("sessionError", () => {});
   }
