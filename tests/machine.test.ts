@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { CommandError, InvalidArgumentError, NotFoundError } from "@nullspace/sdk";
+import { CommandError, InvalidArgumentError, type Machine, NotFoundError } from "@nullspace/sdk";
 import { expectNothingLeft } from "./support/leaks.js";
 import { linkHome, removeHome } from "./support/prepared-home.js";
 import { startServer, type TestServer } from "./support/server.js";
@@ -59,8 +59,21 @@ test("runOnce cleans up even when its command cannot start", async () => {
   await expectNothingLeft(server.home);
 });
 
+test("a machine has the disk that it asks for, and one made of it a larger one", async () => {
+  const { machines } = server.client;
+  const rootMb = async (machine: Machine) =>
+    Number((await machine.commands.run("df -m --output=size / | tail -1")).stdout);
+  await using machine = await machines.create({ diskMb: 3072 });
+  expect(await rootMb(machine)).toBeGreaterThan(2800);
+  // More than the template's disk holds.
+  await machine.commands.run("fallocate -l 2200M /workspace/large").then((it) => it.orThrow());
+  const snapshot = await machine.createSnapshot();
+  await using larger = await machines.create({ snapshotId: snapshot.id, diskMb: 4096 });
+  expect(await rootMb(larger)).toBeGreaterThan(3800);
+  expect((await larger.files.info("large")).size).toBe(2200 * 1024 * 1024);
+});
+
 describe("in one machine", () => {
-  type Machine = Awaited<ReturnType<TestServer["client"]["machines"]["create"]>>;
   let machine: Machine;
 
   beforeAll(async () => {

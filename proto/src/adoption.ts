@@ -4,9 +4,6 @@ import type { AdoptRequest } from "./gen/nullspace/agent/v1/system_pb.js";
 /** Serial port on which the guest helper takes adoptions, by name. */
 export const HELPER_PORT = "nullspace.helper";
 
-/** The disk that holds a guest's root file system. */
-const ROOT_DISK = "/dev/vda";
-
 /** What the helper keeps of an adoption for the agent, as JSON. */
 export interface KeptAdoption {
   machineId: string;
@@ -37,7 +34,7 @@ export function adoptionArguments(request: AdoptRequest): string[] {
     generation,
     JSON.stringify(kept),
     Buffer.from(request.channelKey).toString("hex"),
-    request.growRoot ? ROOT_DISK : "",
+    request.rootDiskBytes > 0n ? String(request.rootDiskBytes) : "",
     request.sshHostKey,
     request.sshHostPublicKey,
   ];

@@ -34,6 +34,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/random.h>
 #include <netinet/in.h>
@@ -66,7 +67,11 @@
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
 #endif
 
-enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256, CARRY_BYTES = 16384, MAX_HOSTS = 64 << 10, PORT_RETRY_MS = 200, LINK_MS = 5000 };
+enum { MAX_FRAME = 8 << 20, MAX_GROUPS = 256, CARRY_BYTES = 16384, MAX_HOSTS = 64 << 10, PORT_RETRY_MS = 200, KERNEL_MS = 5000 };
+
+#define ROOT_DISK "/dev/vda"
+// The group of netlink on which the kernel itself tells of devices.
+#define KERNEL_EVENTS 1
 
 // Bytes on their way from one descriptor to another; no more are read before all are written.
 struct carrier {
@@ -517,26 +522,6 @@ static int reseed(const char *hex) {
   return result;
 }
 
-// Online, by the ioctl that resize2fs itself uses: needs no program of the root file system.
-static int grow_file_system(const char *device, const char *mount_point) {
-  if (dry_run) return 0;
-  struct statfs fs;
-  uint64_t bytes = 0;
-  int disk = open(device, O_RDONLY | O_CLOEXEC), root = open(mount_point, O_RDONLY | O_CLOEXEC);
-  int result = disk < 0 || root < 0 ? -1 : 0;
-  if (result == 0) result = ioctl(disk, BLKGETSIZE64, &bytes);
-  if (result == 0) result = fstatfs(root, &fs);
-  if (result == 0) {
-    uint64_t blocks = bytes / fs.f_bsize;
-    result = ioctl(root, EXT4_IOC_RESIZE_FS, &blocks);
-  }
-  int saved = errno;
-  close_fd(&disk);
-  close_fd(&root);
-  errno = saved;
-  return result;
-}
-
 static int bind_over(const char *source, const char *target) {
   return dry_run ? 0 : mount(source, target, NULL, MS_BIND, NULL);
 }
@@ -607,18 +592,17 @@ static int has_link(void) {
   return n != 1 || carrier == '1';
 }
 
-// The kernel has the card's link, which the host has just given it: the next packet will not be refused.
-static int await_link(void) {
-  if (dry_run) return 0;
-  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
-  int events = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), result = -1;
+// Waits for what the kernel tells of by netlink.
+static int await(int protocol, unsigned groups, int (*is_so)(void)) {
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = groups};
+  int events = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol), result = -1;
   if (events < 0) return -1;
   if (bind(events, (struct sockaddr *)&address, sizeof address) == 0) {
     // Listening comes before looking, or the change could fall between the two.
     char message[8192];
     struct pollfd wait = {events, POLLIN, 0};
-    for (result = 0; result == 0 && !has_link();) {
-      int ready = poll(&wait, 1, LINK_MS);
+    for (result = 0; result == 0 && !is_so();) {
+      int ready = poll(&wait, 1, KERNEL_MS);
       if (ready == 0) errno = ETIMEDOUT;
       if (ready == 0 || (ready < 0 && errno != EINTR)) result = -1;
       else if (ready > 0 && recv(events, message, sizeof message, MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != ENOBUFS)
@@ -627,6 +611,39 @@ static int await_link(void) {
   }
   int saved = errno;
   close(events);
+  errno = saved;
+  return result;
+}
+
+// The kernel has the card's link, which the host has just given it: the next packet will not be refused.
+static int await_link(void) { return dry_run ? 0 : await(NETLINK_ROUTE, RTMGRP_LINK, has_link); }
+
+static uint64_t wanted_bytes;
+
+static uint64_t disk_bytes(void) {
+  uint64_t bytes = 0;
+  int disk = open(ROOT_DISK, O_RDONLY | O_CLOEXEC);
+  if (disk < 0 || ioctl(disk, BLKGETSIZE64, &bytes) < 0) bytes = 0;
+  close_fd(&disk);
+  return bytes;
+}
+
+static int disk_has_grown(void) { return disk_bytes() >= wanted_bytes; }
+
+// The root file system takes all of its disk, when the kernel has learned how large the host has made it.
+// By the ioctl that resize2fs itself uses, which needs no program of the root file system.
+static int grow_root(const char *bytes) {
+  if (dry_run) return 0;
+  wanted_bytes = strtoull(bytes, NULL, 10);
+  if (await(NETLINK_KOBJECT_UEVENT, KERNEL_EVENTS, disk_has_grown) != 0) return -1;
+  struct statfs fs;
+  int root = open("/", O_RDONLY | O_CLOEXEC), result = root < 0 ? -1 : fstatfs(root, &fs);
+  if (result == 0) {
+    uint64_t blocks = disk_bytes() / fs.f_bsize;
+    result = ioctl(root, EXT4_IOC_RESIZE_FS, &blocks);
+  }
+  int saved = errno;
+  close_fd(&root);
   errno = saved;
   return result;
 }
@@ -746,7 +763,7 @@ static const char *renew(const char *seconds, const char *nanoseconds, const cha
 
 struct adoption {
   const char *seconds, *nanoseconds, *entropy, *machine_id, *hostname, *boot_id, *generation, *state,
-      *channel_key, *grow, *host_key, *public_host_key;
+      *channel_key, *root_bytes, *host_key, *public_host_key;
 };
 
 // Makes the guest a machine of its own. Gives the step that failed, or NULL.
@@ -773,7 +790,7 @@ static const char *adopt(const char *root, const char *folder, struct adoption a
   if (write_line(below(folder, "/channel.key"), a.channel_key) != 0) return "state";
   // Not replaced: programs of the guest watch this file to learn that they were restored.
   if (write_file(below(folder, "/generation"), 0644, generation, 0) != 0) return "generation";
-  if (a.grow[0] && grow_file_system(a.grow, "/") != 0) return "grow";
+  if (a.root_bytes[0] && grow_root(a.root_bytes) != 0) return "grow";
   // As far as it can be read back.
   if (dry_run) return NULL;
   errno = EIO;
@@ -866,7 +883,6 @@ static void handle(char *frame, uint32_t length) {
   else if (strcmp(verb, "resize") == 0 && arguments == 3) result = resize(atoi(arg[0]), arg[1], arg[2]);
   else if (strcmp(verb, "set-time") == 0 && arguments == 2) result = set_time(arg[0], arg[1]);
   else if (strcmp(verb, "reseed") == 0 && arguments == 1) result = reseed(arg[0]);
-  else if (strcmp(verb, "grow") == 0 && arguments == 2) result = grow_file_system(arg[0], arg[1]);
   else if (strcmp(verb, "bind") == 0 && arguments == 2) result = bind_over(arg[0], arg[1]);
   else if (strcmp(verb, "replace") == 0 && arguments == 2) result = write_file(arg[0], 0600, arg[1], 1);
   else if (strcmp(verb, "remove") == 0 && arguments == 1) result = unlink(arg[0]);

@@ -25,7 +25,7 @@ import type { HostHome } from "../home.js";
 import type { MachineNetworks } from "../network/machine-networks.js";
 import { encodeTable } from "../memory/memory-map.js";
 import type { Acceleration } from "../qemu/accelerator.js";
-import { AGENT_SOCKET } from "../qemu/command-line.js";
+import { AGENT_SOCKET, FIRST_DISK_NODE } from "../qemu/command-line.js";
 import { RESTORE_URI } from "../qemu/descriptors.js";
 import type { Hypervisor } from "../qemu/hypervisor.js";
 import { identifyProcess } from "../qemu/process-identity.js";
@@ -38,6 +38,8 @@ import { type AdoptedMachine, HostedMachine } from "./hosted-machine.js";
 import { FIRST_DISK, MachineDirectory } from "./machine-directory.js";
 import { linkDown, linkUp } from "./network-link.js";
 import { startFault } from "./start-fault.js";
+
+const MIB = 1024 * 1024;
 
 /** What an attempt works with. */
 export interface StartAttemptParts {
@@ -193,9 +195,10 @@ export class StartAttempt {
       this.#take(request);
       this.#connect(this.#noteNetwork(record), alive);
     }
-    const growRoot = this.#plan.diskMb > this.#plan.snapshot.diskMb;
     const { generation } = record;
-    const identity = { machineId, hostname, envs, cwd, keepEnvironment, generation, growRoot };
+    const rootDiskBytes = await this.#growDisk(alive);
+    const about = { envs, cwd, keepEnvironment, generation, rootDiskBytes };
+    const identity = { machineId, hostname, ...about };
     const { helper, agent } = machine;
     const adopter = { helper, nonce: agent.nonce, lead: clockLead };
     const [{ receipt, channelKey }] = await Promise.all([
@@ -216,6 +219,17 @@ export class StartAttempt {
     faultPoint("start-adopted");
     log.debug({ machineId, ...this.#timings.phases }, "machine started");
     return { machine, manifest };
+  }
+
+  /** Tells the guest of a disk that is larger than the one it was captured with, in bytes; of others nothing. */
+  async #growDisk(deadline: Deadline): Promise<bigint> {
+    const { diskMb, snapshot } = this.#plan;
+    if (diskMb <= snapshot.diskMb) return 0n;
+    const size = diskMb * MIB;
+    const { qemu } = this.#theRestored().machine;
+    // It has this size already: what the guest lacks is the word of it.
+    await qemu.qmp.execute("block_resize", { "node-name": FIRST_DISK_NODE, size }, deadline);
+    return BigInt(size);
   }
 
   /** Removes what there is, and returns the error to tell. */

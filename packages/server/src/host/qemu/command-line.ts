@@ -60,7 +60,7 @@ export const NETWORK_CARD_ID = "network-card";
 const ROOTFS_NODE = "rootfs";
 
 /** Node name of the disk that a machine begins with; see {@link diskNode}. */
-const FIRST_DISK_NODE = "disk-0";
+export const FIRST_DISK_NODE = "disk-0";
 
 /** Id of the device that the guest has its disk on. */
 export const ROOT_DEVICE_ID = "root";
