@@ -77,10 +77,18 @@ export async function uploadOpenFile(
       .uploadId;
   try {
     const received = mayExist ? await receivedRanges(agent, uploadId, options) : [];
-    const { size, sha256, blocksSha256 } = await sendParts(agent, file, uploadId, received, options, onBytes);
+    const { size, sha256, blocksSha256 } = await sendParts(
+      agent,
+      file,
+      uploadId,
+      received,
+      options,
+      onBytes,
+    );
     const { info } = await agent.unary(
       options,
-      (attempt) => agent.files.commitUpload({ uploadId, size: BigInt(size), blocksSha256 }, attempt),
+      (attempt) =>
+        agent.files.commitUpload({ uploadId, size: BigInt(size), blocksSha256 }, attempt),
       PATIENT,
     );
     return { info: fromInfoMessage(info), bytes: size, sha256: sha256.toString("hex") };
