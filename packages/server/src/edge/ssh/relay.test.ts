@@ -41,6 +41,12 @@ beforeEach(async () => {
   relay = new SshRelay({
     async admit(token, machineId) {
       if (token === "defect") throw new Error("a secret of ours");
+      if (token === "one too many") {
+        throw new Fault(ErrorReason.QUOTA_EXCEEDED, "enough is open", {
+          remedy: "Close some.",
+          retryAfterMs: 30_000,
+        });
+      }
       if (token !== TOKEN || machineId !== "m1") {
         throw new Fault(ErrorReason.SSH_TOKEN_INVALID, "no good token", { remedy: "Get one." });
       }
@@ -267,6 +273,24 @@ describe("what may not pass is told why", () => {
       expect(answer).toMatch(/^HTTP\/1\.1 407 .*\r\n(.*\r\n)*proxy-authenticate: Basic /);
       socket.destroy();
     }
+  });
+
+  test("as more than may be open at once, with the time to wait, and the connection is closed", async () => {
+    for (const head of [
+      `CONNECT m1:22 HTTP/1.1\r\nHost: m1:22\r\nProxy-Authorization: ${basic("x:one too many")}\r\n`,
+      "GET /v1/ssh/m1 HTTP/1.1\r\nHost: api\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+        `Authorization: ${basic("x:one too many")}\r\n`,
+    ]) {
+      const { answer, socket } = await send(`${head}\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 429 Too Many Requests\r\n(.*\r\n)*retry-after: 30\r\n/);
+      // It ends by itself: what is read is all that comes.
+      const body = answer.slice(answer.indexOf("\r\n\r\n")) + (await buffer(socket)).toString();
+      expect(JSON.parse(body)).toMatchObject({
+        error: { reason: "QUOTA_EXCEEDED", message: "enough is open", retryable: true },
+      });
+      socket.destroy();
+    }
+    expect([guests, dialed]).toEqual([[], []]);
   });
 
   test("and a defect is told without its cause", async () => {
