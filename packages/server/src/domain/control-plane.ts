@@ -284,7 +284,8 @@ export class ControlPlane implements AsyncDisposable {
   /** What a former server could not write of its connections, or this one could not yet. */
   async #endLostConnections(): Promise<void> {
     const connections = await this.sshConnections.endLost();
-    if (connections > 0) this.#options.log.info({ connections }, "noted the end of SSH connections");
+    if (connections > 0)
+      this.#options.log.info({ connections }, "noted the end of SSH connections");
   }
 
   async #deleteExpired(): Promise<void> {

@@ -182,9 +182,16 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
       const machine = newMachine({ projectId });
       await machines.insert(machine, NOTE);
       await accesses.insert({
-        ...{ id, projectId, machineId: machine.id, fingerprint: "SHA256:x", tokenHash: "00" },
-        ...{ createdAt: new Date(1000), expiresAt: new Date(9000), revokedAt: undefined },
-        ...{ lastUsedAt: undefined, useCount: 0 },
+        id,
+        projectId,
+        machineId: machine.id,
+        fingerprint: "SHA256:x",
+        tokenHash: "00",
+        createdAt: new Date(1000),
+        expiresAt: new Date(9000),
+        revokedAt: undefined,
+        lastUsedAt: undefined,
+        useCount: 0,
       });
     };
     await grant("a1", "team-a");

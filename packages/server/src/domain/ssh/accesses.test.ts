@@ -82,6 +82,11 @@ const sshEvents = async () =>
     .filter(({ sshAccessId }) => sshAccessId !== "")
     .map(({ type, cause }) => `${type}: ${cause}`);
 
+const ends = async () =>
+  (await world.events(machine.id))
+    .filter(({ type }) => type === "ssh disconnected")
+    .map(({ cause, timings }) => `${cause} ${Object.keys(timings).join()}`);
+
 describe("an access", () => {
   test("signs the key for this machine alone, as long as was asked for", async () => {
     const before = Date.now();
@@ -272,11 +277,6 @@ describe("a relay token", () => {
 });
 
 describe("the end of a connection", () => {
-  const ends = async () =>
-    (await world.events(machine.id))
-      .filter(({ type }) => type === "ssh disconnected")
-      .map(({ cause, timings }) => `${cause} ${Object.keys(timings).join()}`);
-
   test("is noted by the next server when one was killed, once", async () => {
     const { relayToken } = await grant();
     await admit(relayToken);

@@ -45,10 +45,7 @@ function answer(response: EdgeResponse, status: number, body: string): void {
 }
 
 /** The answer that tells of a failure. */
-export function failureAnswer(
-  failure: unknown,
-  onDefect: (error: unknown) => void,
-): FailureAnswer {
+export function failureAnswer(failure: unknown, onDefect: (error: unknown) => void): FailureAnswer {
   const error = mapError(failure, onDefect);
   const retryAfter = error.metadata.get(RETRY_AFTER_HEADER) ?? undefined;
   const isQuota = error.code === Code.ResourceExhausted && retryAfter !== undefined;
