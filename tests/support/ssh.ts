@@ -211,9 +211,6 @@ export class SharedConnection implements AsyncDisposable {
     this.#master = master;
   }
 
-  /** When it was there. */
-  readonly openedAt: Date = new Date();
-
   /** Opens it, and waits until others can share it. */
   static async open(client: SshClient): Promise<SharedConnection> {
     const settings = { ControlMaster: "yes", ServerAliveInterval: "2", ServerAliveCountMax: "3" };
