@@ -225,16 +225,25 @@ test("a Jupyter page runs a cell over its kernel's WebSocket", async () => {
   await addJupyter(machine, join(inject("preparedHome"), "test-layers"));
   const cell = 'import os\nprint("six times seven is", 6 * 7, "at", os.uname().nodename)';
   await machine.files.write("notebooks/first.ipynb", notebook(cell));
-  const options = ["--no-browser", "--ip=127.0.0.1", "--port=8888", "--notebook-dir=notebooks"];
-  // Who may come the preview has decided.
-  const open = ["--NotebookApp.token=", "--NotebookApp.allow_remote_access=True"];
+  const options = [
+    "--no-browser",
+    "--ip=127.0.0.1",
+    "--port=8888",
+    "--notebook-dir=notebooks",
+    "--NotebookApp.enable_mathjax=False",
+    // Who may come the preview has decided.
+    "--NotebookApp.token=",
+    "--NotebookApp.allow_remote_access=True",
+  ];
   const jupyter = await machine.commands.run("python3", {
-    args: ["-m", "notebook", ...options, ...open],
+    args: ["-m", "notebook", ...options],
     background: true,
   });
   const ready = await machine.waitForPreview(8888, { path: "/api", timeoutMs: 120_000 });
   expect(ready).toMatchObject({ ready: true, status: 200 });
   const page = await browser.context.newPage();
+  // An emulated machine takes its time over each of Jupyter's parts.
+  page.setDefaultTimeout(120_000);
   await page.setViewportSize({ width: 1100, height: 600 });
   const url = new URL(await machine.getUrl(8888));
   url.pathname = "/notebooks/first.ipynb";
