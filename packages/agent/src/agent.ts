@@ -25,6 +25,7 @@ import { StateStore } from "./guest/state.js";
 import { UserDatabase } from "./guest/users.js";
 import { type Adopted, GuestHelper } from "./helper/guest-helper.js";
 import { ProcessTable } from "./process/process-table.js";
+import { takeDial } from "./port/dial-call.js";
 import { portService } from "./port/port-service.js";
 import { processService } from "./process/process-service.js";
 import { ptyService } from "./pty/pty-service.js";
@@ -118,7 +119,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     router.service(PortService, portService());
     router.service(SshdService, sshdService(sshd));
   };
-  using endpoint = new Http2Endpoint(routes, () => state.settled(), onDefect);
+  const settled = async () => state.settled();
+  const dials = takeDial(settled, onDefect);
+  using endpoint = new Http2Endpoint(routes, settled, onDefect, dials);
   const channel = new Channel({
     port,
     key: state.channelKey,

@@ -3,7 +3,10 @@ import {
   createServer,
   type Http2Server,
   Http2ServerRequest,
+  Http2ServerResponse,
   type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
 } from "node:http2";
 import type { Duplex } from "node:stream";
 import { type ConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
@@ -23,6 +26,9 @@ const MOST_MESSAGE_BYTES = (1 << 20) + (64 << 10);
 
 const CONNECT_ERROR = constants.NGHTTP2_CONNECT_ERROR;
 
+/** Takes a call over, or says that it is none of its own; then it is untouched. */
+export type TakeCall = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
+
 /** Serves Connect, gRPC and gRPC-Web over HTTP/2 on any byte stream. */
 export class Http2Endpoint {
   readonly #server: Http2Server;
@@ -32,11 +38,13 @@ export class Http2Endpoint {
   /**
    * @param settled - waited for before each call: what the agent knows of its machine is true then.
    * @param onDefect - told of everything a handler throws that is not a fault.
+   * @param take - sees each call before anyone else does.
    */
   constructor(
     routes: (router: ConnectRouter) => void,
     settled: () => Promise<void>,
     onDefect: (error: unknown) => void,
+    take: TakeCall,
   ) {
     const settle: Interceptor = (next) => async (request) => {
       await settled();
@@ -58,18 +66,26 @@ export class Http2Endpoint {
         return createContextValues().set(connectionLost, lost);
       },
     });
-    this.#server = createServer(
-      {
-        settings: {
-          initialWindowSize: STREAM_WINDOW,
-          maxConcurrentStreams: MOST_STREAMS,
-          maxHeaderListSize: 64 << 10,
-          enablePush: false,
-        },
-        maxSessionMemory: 64,
+    this.#server = createServer({
+      settings: {
+        initialWindowSize: STREAM_WINDOW,
+        maxConcurrentStreams: MOST_STREAMS,
+        maxHeaderListSize: 64 << 10,
+        enablePush: false,
       },
-      handle,
-    );
+      maxSessionMemory: 64,
+    });
+    const serve = (
+      stream: ServerHttp2Stream,
+      headers: IncomingHttpHeaders,
+      _: number,
+      rawHeaders: string[],
+    ) => {
+      if (take(stream, headers)) return;
+      const request = new Http2ServerRequest(stream, headers, {}, rawHeaders);
+      handle(request, new Http2ServerResponse(stream));
+    };
+    this.#server.on("stream", serve);
     // A session that breaks is over; its streams tell their calls. There is nobody else to tell.
     this.#server.on("sessionError", () => {});
   }
