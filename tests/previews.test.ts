@@ -221,7 +221,7 @@ import.meta.hot.accept("./text.js", (module) => show(module.text));`,
   await running.kill();
 });
 
-test("a Jupyter page runs a cell over its kernel's WebSocket", async () => {
+test("a Jupyter page runs a cell over its kernel's WebSocket", { timeout: 300_000 }, async () => {
   await addJupyter(machine, join(inject("preparedHome"), "test-layers"));
   const cell = 'import os\nprint("six times seven is", 6 * 7, "at", os.uname().nodename)';
   await machine.files.write("notebooks/first.ipynb", notebook(cell));
