@@ -4,22 +4,28 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { Bench } from "./bench.ts";
 import { capture } from "./capture.ts";
+import { copies } from "./copies.ts";
 import { create } from "./create.ts";
 import { density } from "./density.ts";
 import { exec } from "./exec.ts";
 import { gatherFacts } from "./facts.ts";
 import { fork } from "./fork.ts";
 import { growth } from "./growth.ts";
+import { load } from "./load.ts";
 import type { Findings, Measurement } from "./measurement.ts";
 import { memory } from "./memory.ts";
 import { formatJson, formatText, reportOf } from "./report.ts";
 import { preview } from "./preview.ts";
+import { ssh } from "./ssh.ts";
 import { transfer } from "./transfer.ts";
 import { warm } from "./warm.ts";
 
 const MEASUREMENTS: readonly Measurement[] = [
   create,
   exec,
+  ssh,
+  copies,
+  load,
   capture,
   fork,
   warm,

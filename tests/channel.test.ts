@@ -1,7 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
+import { PeakMemory } from "./support/peak-memory.js";
 import { linkHome, removeHome } from "./support/prepared-home.js";
 import { startServer, type TestServer } from "./support/server.js";
+
+const MIB = 1 << 20;
+/** Far more than anybody may keep of it. */
+const FLOOD_BYTES = 64 * MIB;
+const MOST_GROWTH_MIB = 24;
 
 let server: TestServer;
 
@@ -64,6 +70,33 @@ test("a flood from the guest does not keep other calls of it from an answer", as
   }
   await flood.kill();
   await reading;
+});
+
+test("a flood grows nobody's memory, whether somebody reads it or nobody does", async () => {
+  await using machine = await server.client.machines.create();
+  const memory = await PeakMemory.open(server, machine);
+  const flood = async (isRead: boolean) => {
+    const process = await machine.commands.run("cat /dev/zero", { background: true });
+    const produced = () => machine.commands.list().then(([newest]) => newest?.outputBytes ?? 0);
+    if (isRead) {
+      for await (const { offset } of process) if (offset > FLOOD_BYTES) break;
+    } else {
+      process.disconnect();
+      while ((await produced()) < FLOOD_BYTES);
+    }
+    await process.kill();
+  };
+  // What is made once and kept is there afterwards.
+  await flood(true);
+  await flood(false);
+  await memory.reset();
+  const before = await memory.peaks();
+  await flood(true);
+  await flood(false);
+  const after = await memory.peaks();
+  console.log(`floods of ${FLOOD_BYTES / MIB} MiB: ${JSON.stringify({ before, after })}`);
+  const parties = ["client", "server", "agent"] as const;
+  expect(parties.filter((who) => after[who] - before[who] >= MOST_GROWTH_MIB)).toEqual([]);
 });
 
 test("a deadline of the client ends the call and its process in the guest", async () => {

@@ -22,7 +22,7 @@ await build({
 });
 
 const flags = ["-std=gnu11", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-s", "-pthread"];
-for (const name of ["guest-helper", "file-watcher"]) {
+for (const name of ["guest-helper", "file-watcher", "channel-pump"]) {
   execFileSync("gcc", [...flags, `native/${name}.c`, "-o", `dist/bundle/${name}`], {
     stdio: "inherit",
   });

@@ -56,11 +56,11 @@
 #include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <dirent.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
+#include "virtio-port.h"
 
 #ifndef EXT4_IOC_RESIZE_FS
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
@@ -136,6 +136,7 @@ struct spawn {
   size_t group_count;
   int ends[3];  // the child's
   int has_terminal;
+  int as_shell;  // do all that bash -c does before it becomes the one program of its line
   const char *volatile failed_step;  // written by the vforked child
   volatile int failed_errno;
 };
@@ -158,6 +159,37 @@ static void exec_on_path(const struct spawn *s) {
     else if (errno != ENOENT && errno != ENOTDIR) return;
   }
   errno = denied ? EACCES : ENOENT;
+}
+
+static int is_program(const char *file) {
+  struct stat found;
+  return stat(file, &found) == 0 && S_ISREG(found.st_mode) && access(file, X_OK) == 0;
+}
+
+// Where bash would find the program: the first file on PATH that may be executed.
+static int find_as_shell(const struct spawn *s, const char *path, char *file, size_t room) {
+  const char *name = s->argv[0];
+  if (strchr(name, '/')) return (size_t)snprintf(file, room, "%s", name) < room;
+  for (const char *at = path, *end; *at; at = *end ? end + 1 : end) {
+    end = strchrnul(at, ':');
+    if ((size_t)snprintf(file, room, "%.*s/%s", (int)(end - at), at, name) >= room) return 0;
+    if (is_program(file)) return 1;
+  }
+  return 0;
+}
+
+// The caller has left room for three variables before NULL, and knows that bash would change no others.
+static void exec_as_shell(struct spawn *s) {
+  char file[4096] = "_=", folder[4096] = "PWD=";
+  const char *path = "";
+  char **end = s->envp;
+  for (; *end; end++)
+    if (strncmp(*end, "PATH=", 5) == 0) path = *end + 5;
+  errno = ENOENT;
+  if (!find_as_shell(s, path, file + 2, sizeof file - 2)) return;
+  if (syscall(SYS_getcwd, folder + 4, sizeof folder - 4) < 0) return;
+  end[0] = folder, end[1] = file, end[2] = "SHLVL=0", end[3] = NULL;
+  execve(file + 2, s->argv, s->envp);
 }
 
 // Runs in the vforked child, on the parent's memory: system calls only, raw ones where glibc keeps state.
@@ -187,7 +219,8 @@ static void __attribute__((noreturn, noinline)) become(struct spawn *s) {
   s->failed_step = "cwd";
   if (chdir(s->cwd) < 0) goto failed;
   s->failed_step = "exec";
-  exec_on_path(s);
+  if (s->as_shell) exec_as_shell(s);
+  else exec_on_path(s);
 failed:
   s->failed_errno = errno;
   _exit(127);
@@ -261,8 +294,9 @@ static int make_terminal(struct child *c, struct spawn *s, const char *size) {
 
 // STDIN is 0 for none, 1 for a pipe, or the size of a terminal as "80x24".
 // spawn META UID GID GROUPS CWD STDIN ARGC ARGV... ENV...
-static void do_spawn(const char *seq, char **arg, int count) {
-  struct spawn s = {.ends = {-1, -1, -1}, .failed_step = "stdio"};
+// spawn-line, with the same, does what bash -c does with the line of these words, or fails.
+static void do_spawn(const char *seq, char **arg, int count, int as_shell) {
+  struct spawn s = {.ends = {-1, -1, -1}, .as_shell = as_shell, .failed_step = "stdio"};
   struct child *c = calloc(1, sizeof *c);
   if (!c) abort();
   for (int i = 0; i < 3; i++) c->fds[i] = -1;
@@ -758,25 +792,6 @@ static struct adoption adoption_of(char **arg) {
                            arg[10], arg[11]};
 }
 
-static int find_port(const char *name) {
-  DIR *ports = opendir("/sys/class/virtio-ports");
-  if (!ports) return -1;
-  int fd = -1;
-  for (struct dirent *entry; fd < 0 && (entry = readdir(ports));) {
-    char path[512], found[128] = "";
-    snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) continue;
-    ssize_t size = read(file, found, sizeof found - 1);
-    close(file);
-    if (size <= 0 || strncmp(found, name, strlen(name)) != 0 || found[strlen(name)] != '\n') continue;
-    snprintf(path, sizeof path, "/dev/%s", entry->d_name);
-    fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-  }
-  closedir(ports);
-  return fd;
-}
-
 static void tell_host(const char *seq, const char *step) {
   char line[160];
   struct timespec now;
@@ -821,7 +836,8 @@ static char **split(char *frame, uint32_t length, int *count) {
   *count = 0;
   for (uint32_t i = 0; i < length; i++) *count += frame[i] == 0;
   if (length == 0 || frame[length - 1] != 0 || *count < 2) return NULL;
-  char **field = calloc(*count + 1, sizeof *field);
+  // With room for NULL, and for what spawn-line adds.
+  char **field = calloc(*count + 4, sizeof *field);
   if (!field) abort();
   for (int i = 0; i < *count; i++, frame += strlen(frame) + 1) field[i] = frame;
   return field;
@@ -836,7 +852,12 @@ static void handle(char *frame, uint32_t length) {
   int arguments = count - 2, result;
   errno = EINVAL;
   if (strcmp(verb, "spawn") == 0 && arguments >= 8) {
-    do_spawn(seq, arg, arguments);
+    do_spawn(seq, arg, arguments, 0);
+    free(field);
+    return;
+  }
+  if (strcmp(verb, "spawn-line") == 0 && arguments >= 8) {
+    do_spawn(seq, arg, arguments, 1);
     free(field);
     return;
   }

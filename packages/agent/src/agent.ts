@@ -1,5 +1,5 @@
+import { once } from "node:events";
 import { dirname, join } from "node:path";
-import type { ConnectRouter } from "@connectrpc/connect";
 import { mkdirSync } from "node:fs";
 import {
   FileService,
@@ -11,8 +11,7 @@ import {
   SystemService,
 } from "@nullspace/proto/agent";
 import { adoptionMark } from "@nullspace/proto/channel";
-import { Channel } from "./channel/channel.js";
-import type { Port } from "./channel/port.js";
+import type { Channel } from "./channel/channel.js";
 import { fileService } from "./file/file-service.js";
 import { Paths } from "./file/paths.js";
 import { Uploads } from "./file/uploads.js";
@@ -30,7 +29,7 @@ import { portService } from "./port/port-service.js";
 import { processService } from "./process/process-service.js";
 import { ptyService } from "./pty/pty-service.js";
 import { PtyTable } from "./pty/pty-table.js";
-import { Http2Endpoint } from "./rpc/http2-endpoint.js";
+import { type AddService, Http2Endpoint } from "./rpc/http2-endpoint.js";
 import { Sshd } from "./ssh/sshd.js";
 import { sshdService } from "./ssh/sshd-service.js";
 import type { Guest } from "./system/adopt.js";
@@ -44,8 +43,8 @@ const SSH_PORT = 22;
 const AFTER_FIRST_COMMAND_MS = 1000;
 
 export interface AgentOptions {
-  /** The byte stream to the host. */
-  port: Port;
+  /** Where the host is met. */
+  channel: Channel;
   /** Folder of what an agent that is restarted must know; gone after a reboot. */
   stateFolder: string;
   /** The compiled guest helper. */
@@ -62,12 +61,12 @@ export interface AgentOptions {
 }
 
 /**
- * Serves the machine's host through a port until the signal aborts.
+ * Serves the machine's host through a channel until the signal aborts.
  *
- * @throws Error when the port or the guest helper fails: only a new process can help then.
+ * @throws Error when the channel or the guest helper fails: only a new process can help then.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const { port, stateFolder, sandboxed, onDefect } = options;
+  const { channel, stateFolder, sandboxed, onDefect } = options;
   const state = new StateStore(stateFolder);
   const root = sandboxed ? sandboxRoot(stateFolder) : "";
   if (!sandboxed) outliveUserProcesses();
@@ -110,30 +109,27 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   });
   const watcherProgram = join(dirname(options.helperProgram), "file-watcher");
   const files = fileService({ paths, users, uploads, table, watcherProgram });
-  const routes = (router: ConnectRouter) => {
-    router.service(SystemService, system);
-    router.service(ProcessService, processService(table));
-    router.service(FileService, files);
-    router.service(PtyService, ptyService(ptys));
-    router.service(GitService, gitService({ git, network, newFolder }));
-    router.service(PortService, portService());
-    router.service(SshdService, sshdService(sshd));
+  const services = (add: AddService) => {
+    add(SystemService, system);
+    add(ProcessService, processService(table));
+    add(FileService, files);
+    add(PtyService, ptyService(ptys));
+    add(GitService, gitService({ git, network, newFolder }));
+    add(PortService, portService());
+    add(SshdService, sshdService(sshd));
   };
   const settled = async () => state.settled();
   const dials = takeDial(settled, onDefect);
-  using endpoint = new Http2Endpoint(routes, settled, onDefect, dials);
-  const channel = new Channel({
-    port,
-    key: state.channelKey,
-    onSession: (stream) => endpoint.accept(stream),
-  });
+  using endpoint = new Http2Endpoint(services, settled, onDefect, dials);
   const takeOver = async ({ nonce, epoch, channelKey, kept }: Adopted) => {
     await state.apply(helper, kept, channelKey, epoch);
     channel.setKeyWithin(nonce, channelKey);
     setTimeout(() => endpoint.markAdopted(adoptionMark(nonce)), AFTER_FIRST_COMMAND_MS);
   };
   helper.onAdopted((adopted) => void takeOver(adopted).catch(onDefect));
-  await Promise.race([channel.run(signal), helper.lost]);
+  channel.serve(state.channelKey, (session) => endpoint.accept(session));
+  if (signal.aborted) return;
+  await Promise.race([once(signal, "abort"), channel.lost, helper.lost]);
 }
 
 /** Where the identity of an agent without a machine of its own is written. */

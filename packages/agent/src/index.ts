@@ -1,12 +1,13 @@
 /**
  * The agent as a library, for tests that need one without a machine around it:
- * open a {@link SocketPort} and hand it to {@link runAgent} with `sandboxed`.
+ * open a {@link Channel} and hand it to {@link runAgent} with `sandboxed`.
  *
  * ```ts
- * await using port = await SocketPort.listen("/tmp/agent.sock");
+ * const folder = "/tmp/agent.channel";
+ * await using channel = await Channel.open({ program: channelProgram(), port: "/tmp/agent.sock", folder });
  * const stop = new AbortController();
  * const running = runAgent(
- *   { port, stateFolder: "/tmp/agent.state", helperProgram: helperProgram(),
+ *   { channel, stateFolder: "/tmp/agent.state", helperProgram: helperProgram(),
  *     defaultUser: userInfo().username, sandboxed: true, onDefect: console.error },
  *   stop.signal,
  * );
@@ -15,6 +16,5 @@
  * @module
  */
 export { type AgentOptions, runAgent } from "./agent.js";
-export type { Port } from "./channel/port.js";
-export { SocketPort } from "./channel/socket-port.js";
-export { helperProgram } from "./helper/program.js";
+export { Channel, type ChannelPlace } from "./channel/channel.js";
+export { channelProgram, helperProgram } from "./helper/program.js";

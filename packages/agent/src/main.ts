@@ -1,16 +1,14 @@
 #!/usr/bin/env node
+import { mkdirSync } from "node:fs";
 import { userInfo } from "node:os";
+import { join, resolve } from "node:path";
 import { runAgent } from "./agent.js";
 import { type Arguments, parseArguments, USAGE } from "./arguments.js";
-import { SocketPort } from "./channel/socket-port.js";
-import { VirtioPort } from "./channel/virtio-port.js";
-import { helperProgram } from "./helper/program.js";
+import { Channel } from "./channel/channel.js";
+import { channelProgram, helperProgram } from "./helper/program.js";
 import { logDefect } from "./log.js";
 
-/**
- * Ends the process at once, and not in order: `process.exit` waits for the
- * thread pool, where a thread waits for the host. The supervisor starts another.
- */
+/** Ends the process at once, and not in order. The supervisor starts another. */
 function die(what: string, error: unknown): void {
   logDefect(what, error);
   process.kill(process.pid, "SIGKILL");
@@ -26,23 +24,21 @@ function readArguments(): Arguments | undefined {
   }
 }
 
-/** Serves the machine until the process is killed. */
-async function serveMachine(portName: string, { stateFolder, user }: Arguments): Promise<void> {
-  const port = await VirtioPort.open(portName);
-  const options = { port, stateFolder, defaultUser: user, sandboxed: false };
-  await runAgent(
-    { ...options, helperProgram: helperProgram(), onDefect },
-    new AbortController().signal,
-  );
-}
-
-/** Serves a socket until it is told to stop. */
-async function serveSocket(path: string, { stateFolder, user }: Arguments): Promise<void> {
+/** Serves a machine until the process is killed, or a socket until it is told to stop. */
+async function serve({ place, stateFolder, user }: Arguments): Promise<void> {
+  const isMachine = place.kind === "port";
   const stop = new AbortController();
-  process.on("SIGTERM", () => stop.abort());
-  process.on("SIGINT", () => stop.abort());
-  await using port = await SocketPort.listen(path);
-  const options = { port, stateFolder, defaultUser: user, sandboxed: true };
+  if (!isMachine) {
+    process.on("SIGTERM", () => stop.abort());
+    process.on("SIGINT", () => stop.abort());
+  }
+  mkdirSync(stateFolder, { recursive: true, mode: 0o755 });
+  await using channel = await Channel.open({
+    program: channelProgram(),
+    port: isMachine ? place.name : resolve(place.path),
+    folder: join(stateFolder, "channel"),
+  });
+  const options = { channel, stateFolder, defaultUser: user, sandboxed: !isMachine };
   await runAgent({ ...options, helperProgram: helperProgram(), onDefect }, stop.signal);
 }
 
@@ -53,5 +49,4 @@ process.on("unhandledRejection", (error) => die("unhandled", error));
 
 const parsed = readArguments();
 if (parsed === undefined) process.exitCode = 2;
-else if (parsed.place.kind === "port") await serveMachine(parsed.place.name, parsed);
-else await serveSocket(parsed.place.path, parsed);
+else await serve(parsed);

@@ -46,6 +46,9 @@ export const TEST_PACKAGES = [
   "vim",
 ];
 
+/** What the measurements take besides: what machines are compared with. */
+export const BENCH_PACKAGES = ["openssh-client", "rsync"];
+
 /** Keeps the package from starting a database server: the tests start their own. */
 const NO_CLUSTER = "/etc/postgresql-common/createcluster.d/nullspace-tests.conf";
 

@@ -1,134 +1,102 @@
-import type { Duplex } from "node:stream";
-import { CHANNEL_NONCE_BYTES } from "@nullspace/proto/channel";
-import { KeyScanner, type Scan } from "./key-scanner.js";
-import type { Port } from "./port.js";
-import { PortWriter } from "./port-writer.js";
-import { SessionStream } from "./session-stream.js";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, rm } from "node:fs/promises";
+import { createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
 
-export interface ChannelOptions {
-  port: Port;
-  /** What the host sends to begin a session, 32 bytes. */
-  key: Uint8Array;
-  /** Called with the byte stream of each new session, after the former one has been destroyed. */
-  onSession: (stream: Duplex) => void;
+/** Where a {@link Channel} is opened. */
+export interface ChannelPlace {
+  /** The compiled `native/channel-pump.c`. */
+  program: string;
+  /** A virtio-serial port, by the name that the host gave it; or the path of a Unix socket to listen at. */
+  port: string;
+  /** A folder that is nobody else's: whoever may open a socket in it is served as the host. */
+  folder: string;
 }
 
 /**
- * The agent's end of the channel: turns the one byte stream of a port into a
- * succession of sessions. It looks for its key in everything it receives; the
- * key ends the session there is and, with the nonce that follows it, begins the
- * next. See `@nullspace/proto/channel`.
+ * The agent's end of the channel: a succession of sessions out of the one byte stream of a
+ * port. A program of its own, `native/channel-pump.c`, looks for the key that begins each,
+ * and hands its bytes to us in a socket: see `@nullspace/proto/channel`.
  */
-export class Channel {
-  readonly #port: Port;
-  readonly #onSession: (stream: Duplex) => void;
-  readonly #writer: PortWriter;
-  readonly #failed = Promise.withResolvers<never>();
-  #scanner: KeyScanner;
-  /** The host's nonce as far as it has arrived; only between a key and a session. */
-  #nonce: Buffer | undefined;
-  #session: SessionStream | undefined;
-  /** Began the session there is, or the last one. */
-  #sessionNonce: Buffer = Buffer.alloc(0);
-  /** A key that counts once the session of a nonce has begun. */
-  #next: { nonce: Buffer; key: Uint8Array } | undefined;
+export class Channel implements AsyncDisposable {
+  /** Rejects when the program has ended: without it no host can be met any more. */
+  readonly lost: Promise<never>;
+  readonly #child: ChildProcess;
+  readonly #server: Server;
+  #session: Socket | undefined;
+  #onSession: ((session: Socket) => void) | undefined;
 
-  constructor({ port, key, onSession }: ChannelOptions) {
-    this.#port = port;
+  private constructor(child: ChildProcess, server: Server) {
+    this.#child = child;
+    this.#server = server;
+    server.on("connection", (session) => this.#begin(session));
+    // It says itself why it ends.
+    child.stdin?.on("error", () => undefined);
+    this.lost = once(child, "exit").then(([code, signal]: unknown[]) => {
+      throw new Error(`the channel's program ended with ${String(code ?? signal)}`);
+    });
+    // Handled here too: whoever opened it may have failed before it could look.
+    this.lost.catch(() => {});
+  }
+
+  /** Resolves when hosts can come; they are served from {@link serve} on. */
+  static async open({ program, port, folder }: ChannelPlace): Promise<Channel> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const path = join(folder, "sessions.sock");
+    // Of an agent that has crashed.
+    await rm(path, { force: true });
+    const server = createServer();
+    server.listen(path);
+    await once(server, "listening");
+    const child = spawn(program, [port, path], { stdio: ["pipe", "pipe", "inherit"] });
+    const channel = new Channel(child, server);
+    try {
+      await Promise.race([text(child.stdout), channel.lost]);
+      return channel;
+    } catch (error) {
+      await channel[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /**
+   * Begins to serve hosts, one after the other.
+   *
+   * @param key - what begins the first session, 32 bytes.
+   * @param onSession - called with the byte stream of each session, when the former one has been destroyed.
+   */
+  serve(key: Uint8Array, onSession: (session: Socket) => void): void {
     this.#onSession = onSession;
-    this.#writer = new PortWriter(port, this.#failed.reject);
-    this.#scanner = new KeyScanner(key);
+    this.setKey(key);
   }
 
   /** Sets the key that begins the next session. The one there is goes on. */
   setKey(key: Uint8Array): void {
-    this.#scanner = new KeyScanner(key);
+    this.#child.stdin?.write(Buffer.concat([Buffer.from("k"), key]));
   }
 
   /**
    * As {@link setKey}, once the session of a nonce has begun: the host that makes the key
    * known opens that session by the former one, and either may get here first.
    */
-  setKeyWithin(nonce: Buffer, key: Uint8Array): void {
-    this.#next = { nonce, key };
-    this.#applyNext();
+  setKeyWithin(nonce: Uint8Array, key: Uint8Array): void {
+    this.#child.stdin?.write(Buffer.concat([Buffer.from("w"), nonce, key]));
   }
 
-  #applyNext(): void {
-    if (this.#next?.nonce.equals(this.#sessionNonce) !== true) return;
-    this.setKey(this.#next.key);
-    this.#next = undefined;
-  }
-
-  /** Serves one host after the other until the signal aborts. Rejects only when the port itself fails. */
-  async run(signal: AbortSignal): Promise<void> {
-    const stopped = Promise.withResolvers<void>();
-    const stop = () => stopped.resolve();
-    signal.addEventListener("abort", stop);
-    try {
-      // Raced once, not at every read: each race leaves a reaction on the promises that have not settled.
-      await Promise.race([this.#serve(signal), this.#failed.promise, stopped.promise]);
-    } finally {
-      signal.removeEventListener("abort", stop);
-      this.#endSession();
-    }
-  }
-
-  async #serve(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      const chunk = await this.#port.read();
-      if (signal.aborted) return;
-      if (chunk.length > 0) {
-        await this.#receive(chunk);
-        continue;
-      }
-      this.#endSession();
-      this.#scanner.reset();
-      await this.#port.waitForHost();
-    }
-  }
-
-  async #receive(chunk: Buffer): Promise<void> {
-    let rest: Buffer | undefined = chunk;
-    while (rest !== undefined) {
-      const { before, after }: Scan = this.#scanner.push(rest);
-      if (before.length > 0) await this.#deliver(before);
-      if (after !== undefined) {
-        this.#endSession();
-        this.#nonce = Buffer.alloc(0);
-      }
-      rest = after;
-    }
-  }
-
-  #deliver(bytes: Buffer): Promise<void> | undefined {
-    if (this.#nonce === undefined) return this.#session?.deliver(bytes);
-    const nonce = Buffer.concat([this.#nonce, bytes]);
-    if (nonce.length < CHANNEL_NONCE_BYTES) {
-      this.#nonce = nonce;
-      return undefined;
-    }
-    return this.#beginSession(
-      nonce.subarray(0, CHANNEL_NONCE_BYTES),
-      nonce.subarray(CHANNEL_NONCE_BYTES),
-    );
-  }
-
-  #beginSession(nonce: Buffer, first: Buffer): Promise<void> | undefined {
-    this.#nonce = undefined;
-    this.#writer.restart(nonce);
-    const session = new SessionStream(this.#writer);
-    this.#session = session;
-    this.#sessionNonce = Buffer.from(nonce);
-    this.#applyNext();
-    this.#onSession(session);
-    return first.length > 0 ? session.deliver(first) : undefined;
-  }
-
-  #endSession(): void {
+  /** Ends the session there is, and the program: for the host, the port is closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGKILL");
     this.#session?.destroy();
-    this.#session = undefined;
-    this.#nonce = undefined;
-    this.#writer.restart(Buffer.alloc(0));
+    this.#server.close();
+    await Promise.all([this.lost.catch(() => {}), once(this.#server, "close")]);
+  }
+
+  #begin(session: Socket): void {
+    session.on("error", () => session.destroy());
+    this.#session?.destroy();
+    this.#session = session;
+    this.#onSession?.(session);
   }
 }

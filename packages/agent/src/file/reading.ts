@@ -1,6 +1,6 @@
-import { createHash } from "node:crypto";
+import { webcrypto } from "node:crypto";
 import { constants, readlinkSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { ErrorReason } from "@nullspace/proto";
 import type { ReadResponseSchema } from "@nullspace/proto/agent";
@@ -10,6 +10,8 @@ import { describe, versionOf } from "./file-info.js";
 import type { Paths } from "./paths.js";
 
 type Part = MessageInitShape<typeof ReadResponseSchema>;
+
+const { subtle } = webcrypto;
 
 const CHUNK_BYTES = 256 << 10;
 
@@ -47,46 +49,81 @@ export async function* readFile(
   if (!stats.isFile()) throw notAFile(place.path, stats.isDirectory());
   if (range.ifVersion !== "" && range.ifVersion !== versionOf(stats)) throw changed(place.path);
   yield { part: { case: "info", value: describe(place.path, stats, users) } };
-  const checksum = range.checksums ? new BlockChecksum() : undefined;
-  let position = Number(range.offset);
-  let left = range.length === undefined ? Number.POSITIVE_INFINITY : Number(range.length);
   // Not up to the size: files of /proc have none, and a log may grow while it is read.
-  while (left > 0) {
-    const size = Math.min(CHUNK_BYTES, left, sizeHint(stats.size, position));
-    const chunk = Buffer.allocUnsafeSlow(size);
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
-    if (bytesRead === 0) break;
-    position += bytesRead;
-    left -= bytesRead;
-    const data = chunk.subarray(0, bytesRead);
-    yield { part: { case: "data", value: data } };
-    if (checksum?.add(data) === true) yield checksum.take();
-  }
-  if (checksum !== undefined) yield checksum.take();
+  const content = new Content(file, Number(range.offset), Number(range.length ?? Infinity));
+  yield* range.checksums ? content.withChecksums(stats.size) : content.plain(stats.size);
 }
 
-class BlockChecksum {
-  #hash = createHash("sha256");
-  #bytes = 0;
+/** What is in an open file, from a position on. */
+class Content {
+  readonly #file: FileHandle;
+  #position: number;
+  #left: number;
 
-  /** Says whether it is time to take the checksum. */
-  add(data: Buffer): boolean {
-    this.#hash.update(data);
-    this.#bytes += data.length;
-    return this.#bytes + CHUNK_BYTES > CHECKSUM_BYTES;
+  constructor(file: FileHandle, position: number, length: number) {
+    this.#file = file;
+    this.#position = position;
+    this.#left = length;
   }
 
-  take(): Part {
-    const sha256 = this.#hash.digest();
-    this.#hash = createHash("sha256");
-    this.#bytes = 0;
-    return { part: { case: "checksum", value: { sha256 } } };
+  async *plain(sizeHint: number): AsyncGenerator<Part> {
+    for (;;) {
+      const chunk = Buffer.allocUnsafeSlow(this.#room(CHUNK_BYTES, sizeHint));
+      const count = await this.#read(chunk);
+      if (count === 0) return;
+      yield { part: { case: "data", value: chunk.subarray(0, count) } };
+    }
   }
-}
 
-/** Room for what is left of a small file, and a page to find its end with. */
-function sizeHint(size: number, position: number): number {
-  return Math.max(0, size - position) + (4 << 10);
+  /** In blocks, each with its checksum, which another thread computes while the block is sent. */
+  async *withChecksums(sizeHint: number): AsyncGenerator<Part> {
+    for (let isEnd = false; !isEnd;) {
+      const block = await this.#readBlock(sizeHint);
+      isEnd = block.length < CHECKSUM_BYTES;
+      const checksum = subtle.digest("SHA-256", block);
+      for (let at = 0; at < block.length; at += CHUNK_BYTES) {
+        yield { part: { case: "data", value: block.subarray(at, at + CHUNK_BYTES) } };
+      }
+      yield { part: { case: "checksum", value: { sha256: new Uint8Array(await checksum) } } };
+    }
+  }
+
+  /** A whole block, or all that is left. */
+  async #readBlock(sizeHint: number): Promise<Buffer<ArrayBuffer>> {
+    const pieces: Buffer<ArrayBuffer>[] = [];
+    for (let missing = CHECKSUM_BYTES; ;) {
+      const piece = Buffer.allocUnsafeSlow(this.#room(missing, sizeHint));
+      const filled = await this.#fill(piece);
+      pieces.push(piece.subarray(0, filled));
+      missing -= filled;
+      // One that has grown, or says no size, goes on.
+      if (filled < piece.length || missing === 0 || this.#left === 0) break;
+    }
+    return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
+  }
+
+  /** Less than all only at the end. */
+  async #fill(buffer: Buffer): Promise<number> {
+    let filled = 0;
+    while (filled < buffer.length) {
+      const count = await this.#read(buffer.subarray(filled));
+      if (count === 0) break;
+      filled += count;
+    }
+    return filled;
+  }
+
+  async #read(buffer: Buffer): Promise<number> {
+    const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, this.#position);
+    this.#position += bytesRead;
+    this.#left -= bytesRead;
+    return bytesRead;
+  }
+
+  /** Room for what is left of a small file, and a page to find its end with. */
+  #room(most: number, sizeHint: number): number {
+    return Math.min(most, this.#left, Math.max(0, sizeHint - this.#position) + (4 << 10));
+  }
 }
 
 function changed(path: string): Fault {

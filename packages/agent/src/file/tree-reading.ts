@@ -9,6 +9,7 @@ import {
   readlinkSync,
   type BigIntStats,
 } from "node:fs";
+import { setImmediate } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -22,7 +23,7 @@ import { errorCode } from "./file-fault.js";
 import { fileType } from "./file-info.js";
 import { splitBelow } from "./names.js";
 import { treeChecksum } from "./tree-entry.js";
-import { walk, type Step } from "./walking.js";
+import { type Step, walkAtOnce } from "./walking.js";
 
 type Response = MessageInitShape<typeof ReadTreeResponseSchema>;
 type Entry = MessageInitShape<typeof TreeEntrySchema>;
@@ -35,7 +36,10 @@ const MESSAGE_BYTES = 256 << 10;
 /** What an entry costs besides its data, roughly. */
 const ENTRY_BYTES = 96;
 
-/** Files up to this size are read without the thread pool, whose way there and back costs more. */
+/** Entries that are read before others get their turn. */
+const BATCH = 32;
+
+/** Files up to this size are read at once. */
 const SMALL_BYTES = 64 << 10;
 
 const OPEN = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -55,35 +59,57 @@ export interface TreeStart {
  * ones in pieces. The next message is made when the consumer asks for it.
  */
 export async function* readTree(root: Anchor, start: TreeStart): AsyncGenerator<Response> {
-  let entries: Entry[] = [];
-  let bytes = 0;
-  const take = (): Response => {
-    const response = { entries, sha256: treeChecksum(entries) };
-    entries = [];
-    bytes = 0;
-    return response;
-  };
-  for await (const entry of entriesOf(root, start)) {
-    entries.push(entry);
-    bytes += ENTRY_BYTES + (entry.path?.length ?? 0) + (entry.data?.length ?? 0);
-    if (bytes >= MESSAGE_BYTES) yield take();
+  const { after, offset, except } = start;
+  const names = after === undefined ? undefined : splitBelow(after);
+  let message = new Message();
+  if (names === undefined) {
+    message.add(folderEntry(new Uint8Array(), lstatSync(`${root.path}/.`, { bigint: true })));
+  } else if (offset > 0) {
+    for await (const piece of restOf(root, names, offset)) {
+      if (!message.add(piece)) continue;
+      yield message.finish();
+      message = new Message();
+    }
   }
-  if (entries.length > 0) yield take();
+  let count = 0;
+  for (const step of walkAtOnce(root, { except, after: names })) {
+    if (++count % BATCH === 0) await setImmediate();
+    const found = lookAt(step);
+    if (found === undefined) continue;
+    if (!(found instanceof OpenFile)) {
+      if (!message.add(found)) continue;
+      yield message.finish();
+      message = new Message();
+      continue;
+    }
+    using file = found;
+    for await (const piece of file.pieces(0)) {
+      if (!message.add(piece)) continue;
+      yield message.finish();
+      message = new Message();
+    }
+  }
+  if (!message.isEmpty) yield message.finish();
 }
 
-async function* entriesOf(root: Anchor, { after, offset, except }: TreeStart) {
-  const names = after === undefined ? undefined : splitBelow(after);
-  if (names === undefined)
-    yield folderEntry(new Uint8Array(), lstatSync(`${root.path}/.`, { bigint: true }));
-  else if (offset > 0) yield* restOf(root, names, offset);
-  for await (const step of walk(root, { except, after: names })) {
-    try {
-      yield* entryOf(step);
-    } catch (error) {
-      // Gone, or another thing by now: it was not there at the moment we came by.
-      const code = errorCode(error);
-      if (code !== "ENOENT" && code !== "ELOOP" && code !== "ENXIO") throw error;
-    }
+/** Entries that are sent together. */
+class Message {
+  readonly #entries: Entry[] = [];
+  #bytes = 0;
+
+  get isEmpty(): boolean {
+    return this.#entries.length === 0;
+  }
+
+  /** Says whether it is full. */
+  add(entry: Entry): boolean {
+    this.#entries.push(entry);
+    this.#bytes += ENTRY_BYTES + (entry.path?.length ?? 0) + (entry.data?.length ?? 0);
+    return this.#bytes >= MESSAGE_BYTES;
+  }
+
+  finish(): Response {
+    return { entries: this.#entries, sha256: treeChecksum(this.#entries) };
   }
 }
 
@@ -97,7 +123,8 @@ async function* restOf(root: Anchor, names: Buffer[], offset: number): AsyncGene
       using parent = folder;
       folder = parent.descend(next);
     }
-    yield* fileEntries(folder.at(name), path, offset);
+    using file = openFile(folder.at(name), path);
+    if (file !== undefined) yield* file.pieces(offset);
   } catch (error) {
     // It is gone: what has arrived is all there is of it.
     if (errorCode(error) !== "ENOENT") throw error;
@@ -106,19 +133,32 @@ async function* restOf(root: Anchor, names: Buffer[], offset: number): AsyncGene
   }
 }
 
-async function* entryOf({ folder, name, path, entry }: Step): AsyncGenerator<Entry> {
-  const file = folder.at(name);
-  if (entry.isFile()) {
-    yield* fileEntries(file, path, 0);
-    return;
+/** An entry with all that is in it; a file that is too large for that; nothing where nothing is any more. */
+function lookAt(step: Step): Entry | OpenFile | undefined {
+  try {
+    return entryOf(step);
+  } catch (error) {
+    // Gone, or another thing by now: it was not there at the moment we came by.
+    const code = errorCode(error);
+    if (code !== "ENOENT" && code !== "ELOOP" && code !== "ENXIO") throw error;
+    return undefined;
   }
-  const stats = lstatSync(file, { bigint: true });
+}
+
+function entryOf({ folder, name, path, entry }: Step): Entry | OpenFile | undefined {
+  const place = folder.at(name);
+  if (entry.isFile()) {
+    const file = openFile(place, path);
+    if (file === undefined || file.size > SMALL_BYTES) return file;
+    using small = file;
+    return small.whole();
+  }
+  const stats = lstatSync(place, { bigint: true });
   const base = { path, mode: Number(stats.mode & 0o7777n), modifiedAt: toTimestamp(stats) };
-  if (stats.isDirectory()) yield folderEntry(path, stats);
-  else if (stats.isSymbolicLink()) {
-    const symlinkTarget = readlinkSync(file, { encoding: "buffer" });
-    yield { ...base, type: FileType.SYMLINK, symlinkTarget };
-  } else yield { ...base, type: FileType.OTHER };
+  if (stats.isDirectory()) return folderEntry(path, stats);
+  if (!stats.isSymbolicLink()) return { ...base, type: FileType.OTHER };
+  const symlinkTarget = readlinkSync(place, { encoding: "buffer" });
+  return { ...base, type: FileType.SYMLINK, symlinkTarget };
 }
 
 function folderEntry(path: Uint8Array, stats: BigIntStats): Entry {
@@ -126,56 +166,67 @@ function folderEntry(path: Uint8Array, stats: BigIntStats): Entry {
   return { path, type: FileType.DIRECTORY, mode, modifiedAt: toTimestamp(stats) };
 }
 
-async function* fileEntries(
-  file: string | Buffer,
-  path: Buffer,
-  from: number,
-): AsyncGenerator<Entry> {
-  const fd = openSync(file, OPEN);
+/** Opens a file, and nothing else that may be there by now. */
+function openFile(place: string | Buffer, path: Buffer): OpenFile | undefined {
+  const fd = openSync(place, OPEN);
   try {
     const stats = fstatSync(fd, { bigint: true });
-    if (!stats.isFile()) return;
-    const size = Number(stats.size);
-    const mode = Number(stats.mode & 0o7777n);
-    const common = {
-      path,
-      type: fileType(stats),
-      mode,
-      modifiedAt: toTimestamp(stats),
-      size: stats.size,
-    };
-    for (let offset = from; ;) {
-      const length = Math.min(MESSAGE_BYTES, Math.max(0, size - offset));
-      const buffer = Buffer.allocUnsafe(length);
-      const count = await fill(fd, buffer, offset, size > SMALL_BYTES);
-      const data = buffer.subarray(0, count);
-      // One that grows meanwhile is sent as long as it was when it was opened.
-      const last = offset + count >= size || count < length;
-      yield { ...common, offset: BigInt(offset), data, last };
-      if (last) return;
-      offset += count;
-    }
-  } finally {
+    if (stats.isFile()) return new OpenFile(fd, path, stats);
+  } catch (error) {
     closeSync(fd);
+    throw error;
   }
+  closeSync(fd);
+  return undefined;
 }
 
-async function fill(
-  fd: number,
-  buffer: Buffer,
-  offset: number,
-  threaded: boolean,
-): Promise<number> {
-  let filled = 0;
-  while (filled < buffer.length) {
-    const left = buffer.length - filled;
-    const count = threaded
-      ? (await read(fd, buffer, filled, left, offset + filled)).bytesRead
-      : readSync(fd, buffer, filled, left, offset + filled);
-    if (count === 0) break;
-    filled += count;
+class OpenFile implements Disposable {
+  readonly size: number;
+  readonly #fd: number;
+  readonly #common: Entry;
+
+  constructor(fd: number, path: Buffer, stats: BigIntStats) {
+    this.#fd = fd;
+    this.size = Number(stats.size);
+    const mode = Number(stats.mode & 0o7777n);
+    const modifiedAt = toTimestamp(stats);
+    this.#common = { path, type: fileType(stats), mode, modifiedAt, size: stats.size };
   }
-  return filled;
+
+  /** All of a small file, read without the thread pool, whose way there and back costs more. */
+  whole(): Entry {
+    const data = Buffer.allocUnsafe(this.size);
+    let filled = 0;
+    while (filled < data.length) {
+      const count = readSync(this.#fd, data, filled, data.length - filled, filled);
+      if (count === 0) break;
+      filled += count;
+    }
+    return { ...this.#common, data: data.subarray(0, filled), last: true };
+  }
+
+  /** What is in the file from an offset on. */
+  async *pieces(from: number): AsyncGenerator<Entry> {
+    for (let offset = from; ;) {
+      const data = Buffer.allocUnsafe(Math.min(MESSAGE_BYTES, Math.max(0, this.size - offset)));
+      let filled = 0;
+      while (filled < data.length) {
+        const left = data.length - filled;
+        const { bytesRead } = await read(this.#fd, data, filled, left, offset + filled);
+        if (bytesRead === 0) break;
+        filled += bytesRead;
+      }
+      // One that grows meanwhile is sent as long as it was when it was opened.
+      const last = offset + filled >= this.size || filled < data.length;
+      yield { ...this.#common, offset: BigInt(offset), data: data.subarray(0, filled), last };
+      if (last) return;
+      offset += filled;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
 }
 
 function toTimestamp({

@@ -107,7 +107,7 @@ describe("a terminal", () => {
       const session = again.get(id);
       expect(session.describe()).toMatchObject({ command, size: { cols: 80, rows: 24 } });
       const { signal } = new AbortController();
-      await session.send("writer", 1n, Buffer.from("word\n"), signal);
+      await session.send("writer", 1n, Buffer.from("word\n"), () => signal);
       expect((await session.exit(signal)).exitCode).toBe(6);
     } finally {
       process.kill(second.pid, "SIGKILL");

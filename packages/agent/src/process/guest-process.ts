@@ -327,8 +327,9 @@ export class GuestProcess {
   }
 
   #wakeReaders(): void {
-    for (const reader of this.#readers) reader.wake();
+    // Of a terminal, those who look at it come before the screen that is kept for others.
     for (const watcher of this.#watchers) watcher.wake();
+    for (const reader of this.#readers) reader.wake();
   }
 
   #signalGroup(number: number): boolean {

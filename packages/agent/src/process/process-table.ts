@@ -16,7 +16,10 @@ import {
 } from "../helper/guest-helper.js";
 import { environment } from "./environment.js";
 import { GuestProcess, type ProcessDescription } from "./guest-process.js";
+import { plainWords } from "./plain-line.js";
 import { Stdio } from "./stdio.js";
+
+const BASH = "/bin/bash";
 
 /** How many ended processes are remembered. */
 const MOST_ENDED = 64;
@@ -82,10 +85,12 @@ export class ProcessTable {
     const { machine } = this.#state;
     const cwd = resolve(machine.cwd, request.cwd);
     const isShellLine = request.args.length === 0 && !request.exec;
+    const env = environment(user, machine.envs, request.envs);
     const argv = isShellLine
       ? [this.#findShell(), "-c", request.command]
       : [request.command, ...request.args];
-    const env = environment(user, machine.envs, request.envs);
+    const plain =
+      isShellLine && this.#findShell() === BASH ? plainWords(request.command, env) : undefined;
     rejectUnusable({ command: request.command, args: `.${request.args.join("")}`, cwd });
     const isShown = listed || terminal !== undefined;
     const description: ProcessDescription = {
@@ -98,7 +103,10 @@ export class ProcessTable {
     };
     const pipes = request.stdin ? "1" : "0";
     const stdin = terminal === undefined ? pipes : `${terminal.cols}x${terminal.rows}`;
-    const held = await this.#spawn({ description, user, stdin, argv, env, meta });
+    const spawn = { description, user, stdin, env, meta };
+    const held =
+      (plain && (await this.#trySpawnLine({ ...spawn, argv: plain }))) ??
+      (await this.#spawn({ ...spawn, argv }));
     const process = this.#add(held, description, false, listed);
     if (request.timeoutMs > 0) process.limitTime(request.timeoutMs);
     const ended = this.#early.get(held.pid);
@@ -149,25 +157,41 @@ export class ProcessTable {
     for (const [pid, { exited }] of this.#processes) if (exited) this.#processes.delete(pid);
   }
 
-  async #spawn({ description, user, stdin, argv, env, meta }: Spawn): Promise<HeldProcess> {
+  /** Nothing when it cannot be started: what a shell says of that, only a shell knows. */
+  async #trySpawnLine(spawn: Spawn): Promise<HeldProcess | undefined> {
     try {
-      const values = await this.#helper.request(
-        "spawn",
-        JSON.stringify({ ...description, startedAt: new Date(description.startedAt), ...meta }),
-        String(user.uid),
-        String(user.gid),
-        user.groups.join(","),
-        description.cwd,
-        stdin,
-        String(argv.length),
-        ...argv,
-        ...env,
-      );
-      const [pid = 0, stdinFd = -1, stdout = -1, stderr = -1] = values.map(Number);
-      return { pid, stdin: stdinFd, stdout, stderr };
+      return await this.#request("spawn-line", spawn);
     } catch (error) {
+      if (error instanceof HelperError) return undefined;
+      throw error;
+    }
+  }
+
+  async #spawn(spawn: Spawn): Promise<HeldProcess> {
+    try {
+      return await this.#request("spawn", spawn);
+    } catch (error) {
+      const { description, argv } = spawn;
       throw error instanceof HelperError ? startFailed(error, description, argv[0] ?? "") : error;
     }
+  }
+
+  async #request(verb: "spawn" | "spawn-line", spawn: Spawn): Promise<HeldProcess> {
+    const { description, user, stdin, argv, env, meta } = spawn;
+    const values = await this.#helper.request(
+      verb,
+      JSON.stringify({ ...description, startedAt: new Date(description.startedAt), ...meta }),
+      String(user.uid),
+      String(user.gid),
+      user.groups.join(","),
+      description.cwd,
+      stdin,
+      String(argv.length),
+      ...argv,
+      ...env,
+    );
+    const [pid = 0, stdinFd = -1, stdout = -1, stderr = -1] = values.map(Number);
+    return { pid, stdin: stdinFd, stdout, stderr };
   }
 
   #inherit(held: HeldProcess, description: ProcessDescription): void {
@@ -214,7 +238,7 @@ export class ProcessTable {
 
   #findShell(): string {
     // Looked up once: a shell that is removed later fails to start, and says so.
-    this.#shell ??= existsSync("/bin/bash") ? "/bin/bash" : "/bin/sh";
+    this.#shell ??= existsSync(BASH) ? BASH : "/bin/sh";
     return this.#shell;
   }
 }

@@ -30,17 +30,18 @@ export class InputOrder {
   /**
    * Writes when it is this input's turn, and resolves when it has been written.
    *
+   * @param signal - of the call; asked for only when the turn must be waited for, since few calls need one.
    * @throws the signal's reason when it aborts before the turn has come.
    */
   async send(
     writerId: string,
     sequence: bigint,
     data: Uint8Array,
-    signal: AbortSignal,
+    signal: () => AbortSignal,
   ): Promise<void> {
     const writer = this.#writer(writerId);
     if (sequence === 0n || sequence > writer.due + MOST_AHEAD) throw outOfReach(sequence);
-    if (sequence > writer.due) await this.#turn(writer, sequence, signal);
+    if (sequence > writer.due) await this.#turn(writer, sequence, signal());
     if (sequence === writer.due) {
       writer.due++;
       writer.last = this.#write(data);

@@ -29,8 +29,11 @@ export function ptyService(table: PtyTable): ServiceImpl<typeof PtyService> {
     },
 
     async sendInput({ sessionId, writerId, sequence, data }, context) {
-      const session = table.get(sessionId);
-      await cancellable(context, (signal) => session.send(writerId, sequence, data, signal));
+      try {
+        await table.get(sessionId).send(writerId, sequence, data, () => context.signal);
+      } catch (error) {
+        throw asCancelled(error, context.signal);
+      }
       return {};
     },
 

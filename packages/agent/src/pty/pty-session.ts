@@ -167,7 +167,12 @@ export class PtySession {
    *
    * @throws Fault PTY_ENDED; the signal's reason when it aborts before its turn.
    */
-  send(writer: string, sequence: bigint, data: Uint8Array, signal: AbortSignal): Promise<void> {
+  send(
+    writer: string,
+    sequence: bigint,
+    data: Uint8Array,
+    signal: () => AbortSignal,
+  ): Promise<void> {
     return this.#input.send(writer, sequence, data, signal);
   }
 

@@ -9,10 +9,12 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import type { Duplex } from "node:stream";
-import { type ConnectRouter, createContextValues, type Interceptor } from "@connectrpc/connect";
+import type { DescService } from "@bufbuild/protobuf";
+import { createContextValues, type Interceptor, type ServiceImpl } from "@connectrpc/connect";
 import { compressionBrotli, compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
 import { faultInterceptor } from "@nullspace/proto/fault";
 import { connectionLost } from "./connection.js";
+import { ShortWay } from "./short-way.js";
 
 /** Bytes in flight in one stream, and in all of a connection together. */
 const STREAM_WINDOW = 1 << 20;
@@ -25,6 +27,12 @@ const MOST_STREAMS = 4096;
 const MOST_MESSAGE_BYTES = (1 << 20) + (64 << 10);
 
 const CONNECT_ERROR = constants.NGHTTP2_CONNECT_ERROR;
+
+/** Takes a service and what does its calls. */
+export type AddService = <S extends DescService>(
+  service: S,
+  implementation: Partial<ServiceImpl<S>>,
+) => void;
 
 /** Takes a call over, or says that it is none of its own; then it is untouched. */
 export type TakeCall = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
@@ -41,7 +49,7 @@ export class Http2Endpoint {
    * @param take - sees each call before anyone else does.
    */
   constructor(
-    routes: (router: ConnectRouter) => void,
+    services: (add: AddService) => void,
     settled: () => Promise<void>,
     onDefect: (error: unknown) => void,
     take: TakeCall,
@@ -50,8 +58,22 @@ export class Http2Endpoint {
       await settled();
       return await next(request);
     };
+    const contextValues = (call: ServerHttp2Stream) => {
+      const stream = call.session && this.#streams.get(call.session);
+      // The server in between resets a call so when it was the client's own connection that broke.
+      const lost = () => stream?.destroyed !== false || call.rstCode === CONNECT_ERROR;
+      return () => createContextValues().set(connectionLost, lost);
+    };
+    const shortWay = new ShortWay({
+      settled,
+      onDefect,
+      readMaxBytes: MOST_MESSAGE_BYTES,
+      contextValues,
+    });
+    services((service, implementation) => shortWay.add(service, implementation));
     const handle = connectNodeAdapter({
-      routes,
+      routes: (router) =>
+        services((service, implementation) => router.service(service, implementation)),
       interceptors: [faultInterceptor(onDefect), settle],
       readMaxBytes: MOST_MESSAGE_BYTES,
       // Compressed requests are understood, but no answer is compressed: the channel is memory, not a network.
@@ -59,11 +81,7 @@ export class Http2Endpoint {
       compressMinBytes: Number.POSITIVE_INFINITY,
       contextValues: (request) => {
         if (!(request instanceof Http2ServerRequest)) return createContextValues();
-        const call = request.stream;
-        const stream = call.session && this.#streams.get(call.session);
-        // The server in between resets a call so when it was the client's own connection that broke.
-        const lost = () => stream?.destroyed !== false || call.rstCode === CONNECT_ERROR;
-        return createContextValues().set(connectionLost, lost);
+        return contextValues(request.stream)();
       },
     });
     this.#server = createServer({
@@ -81,7 +99,7 @@ export class Http2Endpoint {
       _: number,
       rawHeaders: string[],
     ) => {
-      if (take(stream, headers)) return;
+      if (take(stream, headers) || shortWay.take(stream, headers)) return;
       const request = new Http2ServerRequest(stream, headers, {}, rawHeaders);
       handle(request, new Http2ServerResponse(stream));
     };

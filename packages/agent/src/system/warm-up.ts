@@ -1,15 +1,16 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect } from "node:http2";
-import { duplexPair } from "node:stream";
+import { connect as dial, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import { createClient } from "@connectrpc/connect";
+import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import {
   AdoptRequestSchema,
   FileService,
+  FileType,
   ProcessService,
   SystemService,
 } from "@nullspace/proto/agent";
@@ -42,9 +43,8 @@ export interface WarmUpParts {
  */
 export async function warmUp(parts: WarmUpParts): Promise<void> {
   const { endpoint, table, guest, folder, user } = parts;
-  const [near, far] = duplexPair();
-  endpoint.accept(far);
-  const session = connect("http://agent", { createConnection: () => near });
+  await using near = await dialOneself(endpoint, join(folder, "warm-up.sock"));
+  const session = connect("http://agent", { createConnection: () => near.socket });
   try {
     const transport = createConnectTransport({
       httpVersion: "2",
@@ -60,21 +60,65 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
     const processes = createClient(ProcessService, transport);
     const files = createClient(FileService, transport);
     const path = join(folder, "warm-up");
+    const tree = join(folder, "warm-up-tree");
     for (let round = 0; round < ROUNDS; round++) {
       await system.ping({});
       await processes.list({});
       const events = processes.start({ command: "echo", args: ["warm"], exec: true, user });
       for await (const event of events) void event;
       await files.write({ path, data: PART });
-      for await (const part of files.read({ path })) void part;
+      for await (const part of files.read({ path, checksums: true })) void part;
+      await rehearseTransfers(files, tree);
     }
     await files.remove({ path });
+    await files.remove({ path: tree, recursive: true });
     await rehearseAdoptions(guest);
   } finally {
     session.close();
     await once(session, "close");
     table.forgetEnded();
   }
+}
+
+/** A file in parts, and a folder there and back. */
+async function rehearseTransfers(files: Client<typeof FileService>, path: string): Promise<void> {
+  const sha256 = createHash("sha256").update(PART).digest();
+  const file = {
+    type: FileType.FILE,
+    mode: 0o644,
+    modifiedAt: timestampNow(),
+    data: PART,
+    last: true,
+  };
+  const entries = [
+    { path: Buffer.from("folder"), type: FileType.DIRECTORY, mode: 0o755 },
+    { ...file, path: Buffer.from("folder/file") },
+  ];
+  await files.writeTree({ path, entries, sha256 });
+  for await (const message of files.readTree({ path })) void message;
+  const upload = { path: join(path, "uploaded"), checksum: true };
+  const { uploadId } = await files.beginUpload(upload);
+  await files.uploadPart({ uploadId, data: PART });
+  await files.commitUpload({ uploadId, size: BigInt(PART.length), sha256 });
+}
+
+/** A connection to the endpoint, through a socket as in a session. */
+async function dialOneself(
+  endpoint: Http2Endpoint,
+  path: string,
+): Promise<AsyncDisposable & { socket: Socket }> {
+  const server = createServer((socket) => endpoint.accept(socket));
+  server.listen(path);
+  await once(server, "listening");
+  const socket = dial(path);
+  return {
+    socket,
+    async [Symbol.asyncDispose]() {
+      socket.destroy();
+      server.close();
+      await once(server, "close");
+    },
+  };
 }
 
 /** A restored guest is adopted before anything else: that is the way to every first command. */

@@ -2,8 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { runAgent } from "../agent.js";
-import { SocketPort } from "../channel/socket-port.js";
-import { helperProgram } from "../helper/program.js";
+import { Channel } from "../channel/channel.js";
+import { channelProgram, helperProgram } from "../helper/program.js";
 import { dial, type Host } from "./dial.js";
 
 /** An agent in this process, in a scratch folder of its own. */
@@ -20,10 +20,14 @@ export async function startTestAgent(): Promise<TestAgent> {
   const socket = join(folder, "agent.sock");
   const stop = new AbortController();
   const defects: unknown[] = [];
-  const port = await SocketPort.listen(socket);
+  const channel = await Channel.open({
+    program: channelProgram(),
+    port: socket,
+    folder: join(folder, "channel"),
+  });
   const running = runAgent(
     {
-      port,
+      channel,
       stateFolder: join(folder, "state"),
       helperProgram: helperProgram(),
       defaultUser: userInfo().username,
@@ -41,7 +45,7 @@ export async function startTestAgent(): Promise<TestAgent> {
       stop.abort();
       await running;
       if (defects.length > 0) throw new AggregateError(defects, "the agent had defects");
-      await port[Symbol.asyncDispose]();
+      await channel[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });
     },
   };

@@ -14,7 +14,7 @@ import {
 import { type AddressInfo, connect } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { helperProgram, runAgent, SocketPort } from "@nullspace/agent";
+import { Channel, channelProgram, helperProgram, runAgent } from "@nullspace/agent";
 import { BOOT_CHANNEL_KEY, MarkerSplitter } from "@nullspace/proto/channel";
 import { Commands } from "../commands/commands.js";
 import { AgentConnection, Connection } from "../connection.js";
@@ -68,12 +68,16 @@ export class RealAgent implements AsyncDisposable {
   static async start(): Promise<RealAgent> {
     const folder = await mkdtemp(join(tmpdir(), "nullspace-real-"));
     const socketPath = join(folder, "agent.sock");
-    const port = await SocketPort.listen(socketPath);
+    const channel = await Channel.open({
+      program: channelProgram(),
+      port: socketPath,
+      folder: join(folder, "channel"),
+    });
     const stop = new AbortController();
     const defects: unknown[] = [];
     const running = runAgent(
       {
-        port,
+        channel,
         stateFolder: join(folder, "state"),
         helperProgram: helperProgram(),
         defaultUser: userInfo().username,
@@ -89,7 +93,7 @@ export class RealAgent implements AsyncDisposable {
     return new RealAgent(folder, upstream, server, async () => {
       stop.abort();
       await running;
-      await port[Symbol.asyncDispose]();
+      await channel[Symbol.asyncDispose]();
       await rm(folder, { recursive: true });
       if (defects.length > 0) throw new AggregateError(defects, "the agent had defects");
     });

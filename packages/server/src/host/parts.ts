@@ -8,7 +8,14 @@ export { type AgentLink, linkAgent } from "./agent/agent-link.js";
 export { systemClient } from "./agent/system-client.js";
 export { HostHome } from "./home.js";
 export { ImageStore } from "./image-store.js";
-export { type Accelerator, AGENT_SOCKET, HELPER_SOCKET, commandLine } from "./qemu/command-line.js";
+export {
+  type Accelerator,
+  AGENT_SOCKET,
+  commandLine,
+  HELPER_SOCKET,
+  MONITOR_SOCKET,
+  NETWORK_CARD_ID,
+} from "./qemu/command-line.js";
 export { findMemory } from "./memory/guest-mapping.js";
 export { encodeTable } from "./memory/memory-map.js";
 export { PageCopier } from "./memory/page-copier.js";

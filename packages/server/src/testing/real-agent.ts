@@ -4,7 +4,7 @@ import type { ClientHttp2Session } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
-import { helperProgram, runAgent, SocketPort } from "@nullspace/agent";
+import { Channel, channelProgram, helperProgram, runAgent } from "@nullspace/agent";
 import { BOOT_CHANNEL_KEY } from "@nullspace/proto/channel";
 import { type AgentLink, linkAgent } from "../host/agent/agent-link.js";
 
@@ -33,11 +33,15 @@ export class RealAgent implements AsyncDisposable {
     const kept = JSON.stringify({ ...machine, keepEnvironment: false });
     writeFileSync(join(stateFolder, "machine.json"), kept);
     const socketPath = join(top, "agent.sock");
-    const port = await SocketPort.listen(socketPath);
+    const channel = await Channel.open({
+      program: channelProgram(),
+      port: socketPath,
+      folder: join(top, "channel"),
+    });
     const stop = new AbortController();
     const defects: unknown[] = [];
     const options = {
-      port,
+      channel,
       stateFolder,
       helperProgram: helperProgram(),
       defaultUser: userInfo().username,
@@ -52,7 +56,7 @@ export class RealAgent implements AsyncDisposable {
       link.close();
       stop.abort();
       await running;
-      await port[Symbol.asyncDispose]();
+      await channel[Symbol.asyncDispose]();
       rmSync(top, { recursive: true });
       if (defects.length > 0) throw new AggregateError(defects, "the agent had defects");
     });
