@@ -129,7 +129,8 @@ describe.skipIf(!existsSync(CHROMIUM)).each(SCREENS)("on a $name screen", (scree
     await page.getByText("Connected", { exact: true }).waitFor();
     ptys.write("pty_1", SHELL);
     await page.locator(".xterm-rows").getByText("passed").waitFor();
-    expect(await whatSticksOut("terminal")).toEqual([]);
+    // It takes its size from its font, which may come a moment after its text.
+    await expect.poll(() => whatSticksOut("terminal")).toEqual([]);
     ptys.end("pty_1", 1);
     await page.getByText("exit code 1").waitFor();
     expect(await whatSticksOut("terminal-ended")).toEqual([]);

@@ -1,3 +1,4 @@
+import { executionAsyncResource } from "node:async_hooks";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { type ClientHttp2Session, connect } from "node:http2";
@@ -111,6 +112,7 @@ async function openSession(socket: Socket, deadline: Deadline): Promise<AgentLin
   const close = () => {
     socket.destroy();
   };
+  outliveStreams(session);
   hangUpOnNonsense(session, close);
   const traffic = new AgentTraffic(session, socket, close);
   await within(once(session, "connect"), "the HTTP/2 session", deadline);
@@ -127,6 +129,19 @@ async function openSession(socket: Socket, deadline: Deadline): Promise<AgentLin
     clearInterval(asking);
   });
   return link;
+}
+
+/**
+ * Keeps what Node.js has below a session a moment longer than its streams. It counts the memory of headers,
+ * and ends the whole process if the garbage collector takes a session before a stream that ended within its
+ * headers: a guest could have that.
+ */
+function outliveStreams(session: ClientHttp2Session): void {
+  // Comes from down there, and before any headers can.
+  session.once("remoteSettings", () => {
+    const below = executionAsyncResource();
+    session.once("close", () => setImmediate(() => void below));
+  });
 }
 
 /**

@@ -147,6 +147,30 @@ function told(error: unknown): string {
   return error.code === Code.Canceled ? "AGENT_UNREACHABLE" : Code[error.code];
 }
 
+test("a guest that ends sessions within headers ends nothing else", async () => {
+  // Node.js then counted memory wrong, and ended itself when it collected the garbage: no assertion can say so.
+  await using guest = await HostileGuest.start(async (port) => {
+    await port.begin();
+    const stream = await port.call(1);
+    const headers = headerBlock([
+      [":status", "200"],
+      ["x", "y".repeat(100)],
+    ]);
+    const torn = frame(FRAME.headers, 0, stream, headers);
+    await port.send(Buffer.concat([torn, frame(FRAME.reset, 0, stream, uint32(8))]));
+  });
+  const ended: unknown[] = [];
+  const endSessions = async () => {
+    for (let i = 0; i < 200; i++) {
+      using connection = new AgentConnection("m1", guest.directory, KEY);
+      const session = await connection.session({ timeoutMs: 10_000 });
+      ended.push(await systemClient(session).ping({}).catch(told));
+    }
+  };
+  await Promise.all(Array.from({ length: 4 }, endSessions));
+  expect(new Set(ended)).toEqual(new Set(["AGENT_UNREACHABLE"]));
+}, 30_000);
+
 describe("before a session", () => {
   test("a guest that floods is hung up on", async () => {
     const flooded: GuestPort[] = [];
