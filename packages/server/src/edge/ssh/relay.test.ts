@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
@@ -230,6 +230,18 @@ describe("a connection is cut", () => {
     for (const guest of guests) guest.resetAndDestroy();
     await expect(cuts).resolves.toBeDefined();
     await ended.promise;
+  });
+
+  test("when the client was killed, and its computer reset the connection", async () => {
+    const { webSocket, guest } = await opened();
+    const socket: unknown = Reflect.get(webSocket, "_socket");
+    if (!(socket instanceof Socket)) throw new Error("no socket");
+    webSocket.on("error", () => undefined);
+    const learned = once(guest.resume(), "end");
+    socket.resetAndDestroy();
+    await learned;
+    guest.end();
+    await expect(ended.promise).resolves.toBeUndefined();
   });
 
   test("when the client has gone, and the machine's sshd learns it", async () => {
