@@ -42,8 +42,8 @@ export function transferCalls(context: FileContext) {
       return { received };
     },
 
-    async commitUpload({ uploadId, size, sha256 }) {
-      return { info: await uploads.commit(uploadId, size, sha256, look) };
+    async commitUpload({ uploadId, size, blocksSha256 }) {
+      return { info: await uploads.commit(uploadId, size, blocksSha256, look) };
     },
 
     async abortUpload({ uploadId }) {

@@ -18,12 +18,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ErrorReason } from "@nullspace/proto";
 import { FileType, type TreeEntry, type TreeEntrySchema } from "@nullspace/proto/agent";
-import { array, assert, asyncProperty, integer } from "fast-check";
+import { array, assert, asyncProperty, boolean, constantFrom, tuple } from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startTestAgent, type TestAgent } from "../testing/agent.js";
 import type { Host } from "../testing/dial.js";
 import { reasonOf } from "../testing/output.js";
-import { ArrivalHash } from "./arrival-hash.js";
+import { BLOCK_BYTES, BlockHashes } from "./block-hashes.js";
 import { treeChecksum } from "./tree-entry.js";
 
 type Entry = MessageInitShape<typeof TreeEntrySchema>;
@@ -48,6 +48,13 @@ beforeEach(async () => {
 
 const at = (...parts: string[]) => join(folder, ...parts);
 const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest();
+function blocksSha256(file: Buffer): Buffer {
+  const hashes: Buffer[] = [];
+  for (let at = 0; at < file.length; at += BLOCK_BYTES) {
+    hashes.push(sha256(file.subarray(at, at + BLOCK_BYTES)));
+  }
+  return sha256(Buffer.concat(hashes));
+}
 const bytes = (text: string) => Buffer.from(text, "latin1");
 
 describe("uploads", () => {
@@ -71,7 +78,11 @@ describe("uploads", () => {
       data: data.subarray(1_000_000, 2_000_000),
     });
     const commit = () =>
-      host.file.commitUpload({ uploadId, size: BigInt(data.length), sha256: sha256(data) });
+      host.file.commitUpload({
+        uploadId,
+        size: BigInt(data.length),
+        blocksSha256: blocksSha256(data),
+      });
     const answer = await commit();
     expect(await commit()).toEqual(answer);
     expect(await readFile(at("big"))).toEqual(data);
@@ -81,7 +92,11 @@ describe("uploads", () => {
   test("with another checksum are not put in place, and leave nothing", async () => {
     const { uploadId } = await host.file.beginUpload({ path: at("big"), checksum: true });
     await host.file.uploadPart({ uploadId, data: data.subarray(0, 1000) });
-    const commit = host.file.commitUpload({ uploadId, size: 1000n, sha256: sha256(data) });
+    const commit = host.file.commitUpload({
+      uploadId,
+      size: 1000n,
+      blocksSha256: blocksSha256(data),
+    });
     expect(await reasonOf(commit)).toBe(ErrorReason.CHECKSUM_MISMATCH);
     expect(readdirSync(folder)).toEqual([]);
   });
@@ -107,15 +122,33 @@ describe("uploads", () => {
     expect(await reasonOf(begin)).toBe(ErrorReason.INVALID_ARGUMENT);
   });
 
-  test("a hash of pieces in any order, some of them twice, is the hash of the file", async () => {
+  test("a checksum of pieces in any order, some of them twice, is that of the file", async () => {
+    const size = 2.5 * BLOCK_BYTES;
+    // Blocks as they are, halves of them, and what lies across two.
+    const pieces = [
+      [0, BLOCK_BYTES],
+      [BLOCK_BYTES, BLOCK_BYTES],
+      [2 * BLOCK_BYTES, size - 2 * BLOCK_BYTES],
+      [0, BLOCK_BYTES / 2],
+      [BLOCK_BYTES / 2, BLOCK_BYTES / 2],
+      [BLOCK_BYTES - 10, 20],
+    ] as const;
+    const order = array(tuple(constantFrom(...pieces), boolean()), { maxLength: 12 });
     await assert(
-      asyncProperty(array(integer({ min: 0, max: 19 }), { maxLength: 60 }), async (order) => {
-        const file = randomBytes(195);
-        const hash = new ArrivalHash();
-        for (const piece of order) hash.add(piece * 10, file.subarray(piece * 10, piece * 10 + 10));
+      asyncProperty(order, async (arrivals) => {
+        const file = randomBytes(size);
+        const hashes = new BlockHashes();
+        const adding: Promise<void>[] = [];
+        for (const [[offset, length], isOther] of arrivals) {
+          // Of what comes twice, the last is in the file.
+          if (isOther) file.fill(adding.length + 1, offset, offset + length);
+          adding.push(hashes.add(offset, Buffer.from(file.subarray(offset, offset + length))));
+        }
+        await Promise.all(adding);
         const read = async (buffer: Buffer, offset: number) => file.copy(buffer, 0, offset);
-        expect(await hash.digest(file.length, read)).toEqual(sha256(file));
+        expect(await hashes.digest(file.length, read)).toEqual(blocksSha256(file));
       }),
+      { numRuns: 50 },
     );
   });
 });

@@ -5,8 +5,8 @@ import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import { randomBytes } from "../guest/random.js";
 import type { Spot } from "./anchor.js";
-import { ArrivalHash } from "./arrival-hash.js";
 import { ByteRanges, type ByteRange } from "./byte-ranges.js";
+import { BlockHashes } from "./block-hashes.js";
 import { atPath } from "./file-fault.js";
 import type { FileInfo } from "./file-info.js";
 import { type NewFile, Replacement } from "./replacement.js";
@@ -24,7 +24,7 @@ interface Upload {
   file: NewFile;
   replacement: Replacement;
   ranges: ByteRanges;
-  hash: ArrivalHash | undefined;
+  hashes: BlockHashes | undefined;
   key: string;
   expiry: NodeJS.Timeout;
   /** A commit on its way: one that is repeated gets its answer. */
@@ -81,7 +81,7 @@ export class Uploads {
 
   /** Writes a part. The same part may come again. */
   async write(id: string, offset: bigint, data: Uint8Array): Promise<void> {
-    const { replacement, ranges, hash, expiry } = this.#get(id);
+    const { replacement, ranges, hashes, expiry } = this.#get(id);
     expiry.refresh();
     const start = Number(offset);
     if (!Number.isSafeInteger(start + data.length) || ranges.count > MOST_GAPS) {
@@ -90,8 +90,10 @@ export class Uploads {
         details: { field: "offset" },
       });
     }
-    hash?.add(start, data);
-    await atPath(replacement.spot.path, () => replacement.write(data, start));
+    await Promise.all([
+      hashes?.add(start, data),
+      atPath(replacement.spot.path, () => replacement.write(data, start)),
+    ]);
     ranges.add(start, start + data.length);
   }
 
@@ -104,7 +106,7 @@ export class Uploads {
    * Puts the upload in its place. An upload that is refused stays, to be
    * completed. Committing again gives the same answer.
    *
-   * @param sha256 of the whole; empty where nobody knows.
+   * @param sha256 of the SHA-256s of its blocks; empty where nobody knows.
    * @param look tells what the place is like.
    * @throws Fault UPLOAD_INCOMPLETE unless exactly the bytes from 0 to size have arrived.
    * @throws Fault CHECKSUM_MISMATCH; the upload is dropped.
@@ -143,14 +145,14 @@ export class Uploads {
     writeFileSync(join(this.#folder, id), leftover, { mode: 0o600 });
     const expiry = setTimeout(() => void this.abort(id).catch(this.#onError), this.#expiresMs);
     expiry.unref();
-    const hash = checksum ? new ArrivalHash() : undefined;
-    this.#uploads.set(id, { file, replacement, ranges: new ByteRanges(), hash, key, expiry });
+    const hashes = checksum ? new BlockHashes() : undefined;
+    this.#uploads.set(id, { file, replacement, ranges: new ByteRanges(), hashes, key, expiry });
     return id;
   }
 
   async #commit(
     id: string,
-    { file, replacement, ranges, hash }: Upload,
+    { file, replacement, ranges, hashes }: Upload,
     size: bigint,
     sha256: Uint8Array,
     look: (spot: Spot) => Promise<FileInfo>,
@@ -164,7 +166,7 @@ export class Uploads {
     }
     if (sha256.length > 0) {
       const read = (buffer: Buffer, offset: number) => replacement.read(buffer, offset);
-      const actual = await (hash ?? new ArrivalHash()).digest(Number(size), read);
+      const actual = await (hashes ?? new BlockHashes()).digest(Number(size), read);
       if (!actual.equals(sha256)) {
         await this.abort(id);
         throw checksumMismatch(replacement.spot.path);

@@ -86,7 +86,8 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
 
 /** A file in parts, and a folder there and back. */
 async function rehearseTransfers(files: Client<typeof FileService>, path: string): Promise<void> {
-  const sha256 = createHash("sha256").update(PART).digest();
+  const sha256 = sha256Of(PART);
+  const blocksSha256 = sha256Of(sha256);
   const file = {
     type: FileType.FILE,
     mode: 0o644,
@@ -103,7 +104,11 @@ async function rehearseTransfers(files: Client<typeof FileService>, path: string
   const upload = { path: join(path, "uploaded"), checksum: true };
   const { uploadId } = await files.beginUpload(upload);
   await files.uploadPart({ uploadId, data: PART });
-  await files.commitUpload({ uploadId, size: BigInt(PART.length), sha256 });
+  await files.commitUpload({ uploadId, size: BigInt(PART.length), blocksSha256 });
+}
+
+function sha256Of(data: Uint8Array): Buffer {
+  return createHash("sha256").update(data).digest();
 }
 
 /** A connection to a port, as the server makes it: a preview's or SSH's first. */

@@ -10,7 +10,7 @@ import { isTransient, REATTACH_RETRIES } from "../retry.js";
 import { Lanes } from "./lanes.js";
 import type { UploadFileOptions, UploadFileResult } from "./options.js";
 
-/** Bytes in one part: the most that the machine takes. */
+/** Bytes in one part: the most that the machine takes, and what it makes checksums of. */
 const PART_BYTES = 1 << 20;
 
 /** Parts on their way at a time. */
@@ -77,10 +77,10 @@ export async function uploadOpenFile(
       .uploadId;
   try {
     const received = mayExist ? await receivedRanges(agent, uploadId, options) : [];
-    const { size, sha256 } = await sendParts(agent, file, uploadId, received, options, onBytes);
+    const { size, sha256, blocksSha256 } = await sendParts(agent, file, uploadId, received, options, onBytes);
     const { info } = await agent.unary(
       options,
-      (attempt) => agent.files.commitUpload({ uploadId, size: BigInt(size), sha256 }, attempt),
+      (attempt) => agent.files.commitUpload({ uploadId, size: BigInt(size), blocksSha256 }, attempt),
       PATIENT,
     );
     return { info: fromInfoMessage(info), bytes: size, sha256: sha256.toString("hex") };
@@ -125,16 +125,17 @@ async function sendParts(
   received: readonly { start: number; end: number }[],
   options: Pick<UploadFileOptions, "signal" | "requestTimeoutMs">,
   onBytes: (bytes: number) => void,
-): Promise<{ size: number; sha256: Buffer }> {
+): Promise<{ size: number; sha256: Buffer; blocksSha256: Buffer }> {
   const lanes = new Lanes(PARTS_IN_FLIGHT, options.signal);
   const call = { ...options, signal: lanes.signal };
-  const hash = createHash("sha256");
+  const [hash, blocks] = [createHash("sha256"), createHash("sha256")];
   let offset = 0;
   try {
     for (;;) {
       const data = await readBlock(file, offset);
       if (data.length === 0) break;
       hash.update(data);
+      blocks.update(createHash("sha256").update(data).digest());
       const [start, end] = [offset, offset + data.length];
       offset = end;
       if (received.some((range) => range.start <= start && range.end >= end)) {
@@ -151,7 +152,7 @@ async function sendParts(
   } finally {
     await lanes.cancel();
   }
-  return { size: offset, sha256: hash.digest() };
+  return { size: offset, sha256: hash.digest(), blocksSha256: blocks.digest() };
 }
 
 async function readBlock(file: FileHandle, offset: number): Promise<Buffer> {
