@@ -34,5 +34,7 @@ export interface Ratio {
 export interface Figure {
   value: number;
   unit: Unit;
+  /** The most it is to be. */
+  limit?: number;
   what: string;
 }

@@ -19,7 +19,10 @@ const FINDINGS: Findings = {
     slow_vs_fast: { value: 1.2345678, limit: 1.2, of: "slow / fast" },
     fast_vs_slow: { value: 0.81, limit: 1.2, of: "fast / slow" },
   },
-  figures: { rate: { value: 4.25, unit: "MB/s", what: "of it" } },
+  figures: {
+    rate: { value: 4.25, unit: "MB/s", what: "of it" },
+    lost: { value: 1, unit: "1", limit: 0, what: "of all" },
+  },
   samples: {
     slow_ms: { ...summarise([1, 2, 3]), unit: "ms" },
   },
@@ -42,6 +45,8 @@ describe("the report", () => {
     const lines = formatText(REPORT).split("\n");
     expect(lines.find((line) => line.startsWith("slow_vs_fast"))).toMatch(/1\.23x +1\.2x +OVER/);
     expect(lines.find((line) => line.startsWith("fast_vs_slow"))).toMatch(/0\.81x +1\.2x +within/);
+    expect(lines.find((line) => line.startsWith("lost"))).toMatch(/1\.0 +1 +0 +OVER +of all/);
+    expect(lines.find((line) => line.startsWith("rate"))).toMatch(/4\.[23] +MB\/s +of it/);
     expect(lines.find((line) => line.startsWith("slow_ms"))).toContain("1.5 to 2.5");
   });
 });

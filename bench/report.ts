@@ -49,12 +49,14 @@ export function formatText(report: Report): string {
       ]),
     ),
     table(
-      ["figure", "value", "", "of"],
-      Object.entries(figures).map(([name, { value, unit, what }]) => [
+      ["figure", "value", "", "limit", "", "of"],
+      Object.entries(figures).map(([name, figure]) => [
         name,
-        value.toFixed(1),
-        unit,
-        what,
+        figure.value.toFixed(1),
+        figure.unit,
+        figure.limit === undefined ? "" : String(figure.limit),
+        verdictOf(figure),
+        figure.what,
       ]),
     ),
     table(
@@ -80,7 +82,7 @@ function boundOf({ limit, least }: Ratio): string {
   return least === undefined ? "" : `>= ${least}x`;
 }
 
-function verdictOf({ value, limit, least }: Ratio): string {
+function verdictOf({ value, limit, least }: Pick<Ratio, "value" | "limit" | "least">): string {
   if (limit !== undefined) return value <= limit ? "within" : "OVER";
   if (least !== undefined) return value >= least ? "within" : "UNDER";
   return "";

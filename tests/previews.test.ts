@@ -8,8 +8,9 @@ import { type Machine, PermissionError } from "@nullspace/sdk";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { type Browser, startBrowser } from "./support/browser.js";
 import { copyPackage } from "./support/packages-copy.js";
+import { addJupyter, notebook } from "./support/jupyter.js";
 import { expectNothingLeft } from "./support/leaks.js";
-import { startNginx } from "./support/nginx.js";
+import { beforePreview, startNginx } from "./support/nginx.js";
 import { peakOf, resetPeak } from "./support/peak-memory.js";
 import { linkHome, removeHome } from "./support/prepared-home.js";
 import {
@@ -165,7 +166,7 @@ test("a chat works in a browser, until its grant is revoked", async () => {
 
 test("nginx shows a port under a name of its own", async () => {
   const target = await machine.createPreviewProxyTarget(3000);
-  await using nginx = await startNginx(server.url, target);
+  await using nginx = await startNginx(server.url, beforePreview(target));
   const seen = await ask(nginx.url, `${nginx.url}/seen?a=1`);
   expect(seen.status).toBe(200);
   expect(JSON.parse(seen.body)).toMatchObject({
@@ -218,6 +219,46 @@ import.meta.hot.accept("./text.js", (module) => show(module.text));`,
   expect(await page.evaluate("window.loads")).toBe(1);
   await page.close();
   await running.kill();
+});
+
+test("a Jupyter page runs a cell over its kernel's WebSocket", { timeout: 300_000 }, async () => {
+  await addJupyter(machine, join(inject("preparedHome"), "test-layers"));
+  const cell = 'import os\nprint("six times seven is", 6 * 7, "at", os.uname().nodename)';
+  await machine.files.write("notebooks/first.ipynb", notebook(cell));
+  const options = [
+    "--no-browser",
+    "--ip=127.0.0.1",
+    "--port=8888",
+    "--notebook-dir=notebooks",
+    "--NotebookApp.enable_mathjax=False",
+    // Who may come the preview has decided.
+    "--NotebookApp.token=",
+    "--NotebookApp.allow_remote_access=True",
+  ];
+  const jupyter = await machine.commands.run("python3", {
+    args: ["-m", "notebook", ...options],
+    background: true,
+  });
+  const ready = await machine.waitForPreview(8888, { path: "/api", timeoutMs: 120_000 });
+  expect(ready).toMatchObject({ ready: true, status: 200 });
+  const page = await browser.context.newPage();
+  // An emulated machine takes its time over each of Jupyter's parts.
+  page.setDefaultTimeout(120_000);
+  await page.setViewportSize({ width: 1100, height: 600 });
+  const url = new URL(await machine.getUrl(8888));
+  url.pathname = "/notebooks/first.ipynb";
+  await page.goto(url.href);
+  await page.locator("#kernel_indicator_icon.kernel_idle_icon").waitFor();
+  await page.locator(".code_cell .CodeMirror").click();
+  await page.keyboard.press("Shift+Enter");
+  await page
+    .locator(".output_stdout")
+    .getByText(`six times seven is 42 at ${machine.id}`)
+    .waitFor();
+  const pictures = process.env["NULLSPACE_PICTURES"];
+  if (pictures !== undefined) await page.screenshot({ path: join(pictures, "jupyter.png") });
+  await page.close();
+  await jupyter.kill();
 });
 
 test("a paused machine wakes for whoever is let in, and goes on under the same host", async () => {

@@ -2,13 +2,23 @@ import { spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFile, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
+import { createServer as createHttpServer } from "node:http";
+import { createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { type Machine, Nullspace } from "@nullspace/sdk";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { linkHome, removeHome } from "./support/prepared-home.js";
+import { BEFORE_SSH, type Nginx, startNginx } from "./support/nginx.js";
 import { startServer, type TestServer } from "./support/server.js";
-import { EchoSession, ended, keygen, newKey, sign, SshClient } from "./support/ssh.js";
+import {
+  EchoSession,
+  ended,
+  keygen,
+  newKey,
+  SharedConnection,
+  sign,
+  SshClient,
+} from "./support/ssh.js";
 import { until } from "./support/until.js";
 
 let server: TestServer;
@@ -16,6 +26,13 @@ let machine: Machine;
 let client: SshClient;
 /** An access that ends while the others are tested, and a session with it. */
 let brief: { client: SshClient; session: EchoSession };
+let nginx: Nginx;
+/** A session through nginx that nobody uses while the others are tested. */
+let idle: { client: SshClient; session: EchoSession };
+/** What an editor keeps open for as long as it runs. */
+let editor: SharedConnection;
+/** What servers before this one logged. */
+let formerLog = "";
 
 beforeAll(async () => {
   server = await startServer({ home: await linkHome(inject("preparedHome")) });
@@ -26,11 +43,19 @@ beforeAll(async () => {
   client = await SshClient.open(machine);
   const shortest = await SshClient.open(machine, 1);
   brief = { client: shortest, session: await EchoSession.open(shortest) };
+  nginx = await startNginx(server.url, BEFORE_SSH);
+  const behind = await SshClient.open(machine, 10, nginx.url);
+  idle = { client: behind, session: await EchoSession.open(behind) };
+  editor = await SharedConnection.open(client);
 });
 
 afterAll(async () => {
-  brief.session[Symbol.dispose]();
-  await brief.client[Symbol.asyncDispose]();
+  for (const { session, client: own } of [brief, idle]) {
+    session[Symbol.dispose]();
+    await own[Symbol.asyncDispose]();
+  }
+  await editor[Symbol.asyncDispose]();
+  await nginx[Symbol.asyncDispose]();
   await client[Symbol.asyncDispose]();
   await server[Symbol.asyncDispose]();
   await removeHome(server.home);
@@ -56,14 +81,30 @@ async function sshConfig(id: string): Promise<string> {
   return /^Match all\nInclude "(.*)"\n$/.exec(stdout)?.[1] ?? "";
 }
 
+/** Connections that stay while the others come and go: one that nobody uses, and the editor's. */
+const LASTING = 2;
+
+/** Waits until so many are left: what has ended for its client may not have been noted yet. */
+async function untilOpen(count: number): Promise<void> {
+  await until(`${count} open connections`, async () => {
+    const { usage } = await server.client.projects.get();
+    return usage.sshConnections === count;
+  });
+}
+
 const digest = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 async function freePort(): Promise<number> {
   const listener = createServer().listen(0, "127.0.0.1");
   await once(listener, "listening");
-  const address = listener.address();
+  const port = portOf(listener);
   listener.close();
   await once(listener, "close");
+  return port;
+}
+
+function portOf(listener: Server): number {
+  const address = listener.address();
   if (address === null || typeof address === "string") throw new Error("no port");
   return address.port;
 }
@@ -263,6 +304,84 @@ test("a fork is another machine: its parent's session goes on, its parent's cert
   await server.client.machines.kill(hostname.trim());
 });
 
+test("an editor's connection carries commands, files and forwarded ports side by side, for long, over snapshots and forks", async () => {
+  const { host } = editor;
+  const connections = async () => {
+    const { items } = await server.client.events.list({ machineId: machine.id, limit: 100 });
+    return items.filter(({ type }) => type === "ssh.connected").length;
+  };
+  const before = await connections();
+  const content = randomBytes(2_000_000);
+  await machine.files.write("/workspace/served/content", content);
+  const services = await machine.commands.run(
+    "python3 -m http.server --bind 127.0.0.1 --directory /workspace/served 8001",
+    { background: true },
+  );
+  const { ready } = await machine.waitForPreview(8001, { path: "/" });
+  expect(ready).toBe(true);
+  const own = createHttpServer((_, response) => response.end("of this computer")).listen(
+    0,
+    "127.0.0.1",
+  );
+  await once(own, "listening");
+  const [local, socks] = [await freePort(), await freePort()];
+  await editor.control(["-O", "forward", "-L", `${local}:127.0.0.1:8001`]);
+  await editor.control(["-O", "forward", "-D", `127.0.0.1:${socks}`]);
+  await editor.control(["-O", "forward", "-R", `8002:127.0.0.1:${portOf(own)}`]);
+
+  const viaLocal = async () => {
+    const answer = await fetch(`http://127.0.0.1:${local}/content`);
+    expect(digest(await answer.bytes())).toBe(digest(content));
+  };
+  const viaSocks = async () => {
+    const out = client.path("through-socks");
+    const curl = ["-sS", "--socks5-hostname", `127.0.0.1:${socks}`, "-o", out];
+    expect(await ended(spawn("curl", [...curl, "http://localhost:8001/content"]))).toMatchObject({
+      code: 0,
+      stderr: "",
+    });
+    expect(digest(await readFile(out))).toBe(digest(content));
+  };
+  const viaRemote = async () => {
+    const curl = await ended(editor.start("ssh", [host, "curl -sS http://127.0.0.1:8002/"]));
+    expect(curl).toEqual({ code: 0, stdout: "of this computer", stderr: "" });
+  };
+  const viaSftp = async (name: string) => {
+    const [up, down] = [client.path(name), client.path(`${name}-back`)];
+    const bytes = randomBytes(500_000);
+    await writeFile(up, bytes);
+    const batch = `put ${up} /workspace/${name}\nget /workspace/${name} ${down}\n`;
+    expect(await ended(editor.start("sftp", ["-q", "-b", "-", host]), batch)).toMatchObject({
+      code: 0,
+      stderr: "",
+    });
+    expect(digest(await readFile(down))).toBe(digest(bytes));
+  };
+  // As the editor's own program in the machine: it talks all the time, about little.
+  using talk = await EchoSession.start(editor.start("ssh", [host, "echo ready; exec cat"]));
+  const chat = async (about: string) => {
+    for (let word = 0; word < 20; word++) await talk.echo(`${about}-${word}`);
+  };
+  const everything = async (round: string) =>
+    Promise.all([viaLocal(), viaSocks(), viaRemote(), viaSftp(`file-${round}`), chat(round)]);
+  try {
+    await everything("first");
+    const snapshot = await machine.createSnapshot();
+    await talk.echo("after-the-snapshot");
+    const [child] = await Promise.all([machine.fork(), viaLocal(), viaSftp("during")]);
+    await everything("second");
+    await child.kill();
+    await server.client.snapshots.delete(snapshot.id);
+    // All of it was one connection: the one from before the first test.
+    expect(await editor.masterPid()).toBe(editor.pid);
+    expect(await connections()).toBe(before);
+  } finally {
+    own.closeAllConnections();
+    own.close();
+    await services.kill();
+  }
+});
+
 test("a session that is open when its access expires is cut then, and there is no other", async () => {
   const { access } = brief.client;
   expect(await brief.session.cut()).toBe(255);
@@ -278,6 +397,62 @@ test("a session that is open when its access expires is cut then, and there is n
     ["ssh.connected", "request"],
     ["ssh.access_created", "request"],
   ]);
+});
+
+test("nginx before the relay passes all of it on, also what nobody uses for longer than it waits", async () => {
+  const bytes = randomBytes(300_000);
+  const run = await idle.client.run("cat; exit 3", {}, bytes);
+  expect({ code: run.code, stderr: run.stderr }).toEqual({ code: 3, stderr: "" });
+  expect(Buffer.from(run.stdout, "latin1").equals(bytes)).toBe(true);
+  // A minute has passed since it was opened, and nothing went through it but what keeps it alive.
+  await idle.session.echo("still there");
+});
+
+test("more connections than the project may have are refused in words that ssh shows", async () => {
+  const { projects } = server.client;
+  await untilOpen(LASTING);
+  await projects.setLimits("default", { sshConnections: LASTING });
+  const refused = await client.run("true");
+  expect(refused).toMatchObject({ code: 255, stdout: "" });
+  expect(refused.stderr).toContain(
+    `the project may have ${LASTING} SSH connections at a time. Close some, `,
+  );
+  const byCli = await nullspaceSsh([machine.id, "true"]);
+  expect(byCli).toMatchObject({ code: 255, stdout: "" });
+  expect(byCli.stderr).toContain("SSH connections at a time");
+  // What is open goes on, and shares its connection with others.
+  const shared = await ended(editor.start("ssh", [editor.host, "echo in"]));
+  expect(shared).toMatchObject({ code: 0, stdout: "in\n" });
+  await projects.setLimits("default", {});
+  expect(await client.run("echo in")).toMatchObject({ code: 0, stdout: "in\n" });
+});
+
+test("what a server carried when it was killed has its end in the events of the next one, once", async () => {
+  const ends = async () => {
+    const { items } = await server.client.events.list({ machineId: machine.id, limit: 100 });
+    const of = (wanted: string) => items.filter(({ type }) => type === wanted);
+    return {
+      open: of("ssh.connected").length - of("ssh.disconnected").length,
+      lost: of("ssh.disconnected").filter(({ cause }) => cause === "server restart").length,
+    };
+  };
+  using session = await EchoSession.open(client);
+  const open = LASTING + 1;
+  await untilOpen(open);
+  expect(await ends()).toEqual({ open, lost: 0 });
+  const again = async () => {
+    await server.crash();
+    formerLog += server.log;
+    const { port } = new URL(server.url);
+    server = await startServer({ home: server.home, args: ["--port", port] });
+  };
+  await again();
+  expect(await session.cut()).toBe(255);
+  expect(await ends()).toEqual({ open: 0, lost: open });
+  expect((await server.client.projects.get()).usage.sshConnections).toBe(0);
+  await again();
+  expect(await ends()).toEqual({ open: 0, lost: open });
+  machine = await server.client.machines.connect(machine.id);
 });
 
 test("revoking cuts a session, and so does killing the machine; each connection is an event", async () => {
@@ -314,7 +489,8 @@ test("revoking cuts a session, and so does killing the machine; each connection 
 });
 
 test("no secret is in the server's log", async () => {
-  expect(server.log).toContain("SshService");
+  const log = formerLog + server.log;
+  expect(log).toContain("SshService");
   const secrets = [
     client.access.relayToken,
     client.access.relayToken.slice(-44),
@@ -322,5 +498,5 @@ test("no secret is in the server's log", async () => {
     client.access.certificate.split(" ")[1] ?? "?",
     (await readFile(join(server.home, "ssh-authority"), "utf8")).split("\n")[1] ?? "?",
   ];
-  for (const secret of secrets) expect(server.log).not.toContain(secret);
+  for (const secret of secrets) expect(log).not.toContain(secret);
 });

@@ -7,16 +7,45 @@ import { join } from "node:path";
 import type { PreviewProxyTarget } from "@nullspace/sdk";
 import { until } from "./until.js";
 
-/** Debian's nginx before a preview. */
+/** Debian's nginx before the server. */
 export interface Nginx extends AsyncDisposable {
   readonly url: string;
 }
 
-/** Starts nginx in the foreground, as docs/previews.md sets it up. */
-export async function startNginx(serverUrl: string, target: PreviewProxyTarget): Promise<Nginx> {
+/** What is particular to what nginx stands before. */
+export interface NginxSettings {
+  /** Besides that of `Connection`. */
+  readonly maps: string;
+  /** Of the one location. */
+  readonly location: string;
+}
+
+/** Before a preview, as docs/previews.md sets it up. */
+export function beforePreview(target: PreviewProxyTarget): NginxSettings {
+  const { websocketToken, httpToken, tokenHeaderName } = target;
+  return {
+    maps: `map $http_upgrade $preview_token { default "${websocketToken}"; "" "${httpToken}"; }`,
+    location: `proxy_set_header Host ${new URL(target.httpUrl ?? "").host};
+      proxy_set_header ${tokenHeaderName} $preview_token;
+      proxy_set_header X-Forwarded-Host app.example;
+      proxy_set_header X-Forwarded-Proto https;
+      proxy_set_header X-Forwarded-For $remote_addr;`,
+  };
+}
+
+/** Before the relay of SSH, as docs/ssh.md sets it up, with less patience than nginx has. */
+export const BEFORE_SSH: NginxSettings = {
+  maps: "",
+  location: "proxy_read_timeout 30s; proxy_send_timeout 30s;",
+};
+
+/** Starts nginx in the foreground. */
+export async function startNginx(
+  serverUrl: string,
+  { maps, location }: NginxSettings,
+): Promise<Nginx> {
   const folder = await mkdtemp(join(tmpdir(), "nullspace-nginx-"));
   const port = await freePort();
-  const { host } = new URL(target.httpUrl ?? "");
   await writeFile(
     join(folder, "nginx.conf"),
     `daemon off;
@@ -28,16 +57,12 @@ http {
   access_log off;
   ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp_path ${folder}/${name};`).join("\n  ")}
   map $http_upgrade $connection_upgrade { default upgrade; "" close; }
-  map $http_upgrade $preview_token { default "${target.websocketToken}"; "" "${target.httpToken}"; }
+  ${maps}
   server {
     listen 127.0.0.1:${port};
     location / {
       proxy_pass ${serverUrl};
-      proxy_set_header Host ${host};
-      proxy_set_header ${target.tokenHeaderName} $preview_token;
-      proxy_set_header X-Forwarded-Host app.example;
-      proxy_set_header X-Forwarded-Proto https;
-      proxy_set_header X-Forwarded-For $remote_addr;
+      ${location}
       proxy_http_version 1.1;
       proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Connection $connection_upgrade;

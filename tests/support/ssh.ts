@@ -36,17 +36,23 @@ export class SshClient implements AsyncDisposable {
     readonly access: SshAccess,
   ) {}
 
-  /** Grants an access for a new key. */
-  static async open(machine: Machine, expiresInMinutes = 10): Promise<SshClient> {
+  /**
+   * Grants an access for a new key.
+   *
+   * @param through - URL of a proxy before the server that the connections take; none when not given.
+   */
+  static async open(machine: Machine, expiresInMinutes = 10, through?: string): Promise<SshClient> {
     const folder = await mkdtemp(join(tmpdir(), "nullspace-ssh-test-"));
     const publicKey = await newKey(join(folder, "id"));
     const access = await machine.createSshAccess({ publicKey, expiresInMinutes });
     await writeFile(join(folder, "certificate.pub"), `${access.certificate}\n`);
     await writeFile(join(folder, "known_hosts"), `${access.knownHosts}\n`);
-    const { relayUrl: url, relayToken: token, machineId, id: accessId } = access;
+    const { relayUrl, relayToken: token, machineId, id: accessId } = access;
+    const url = new URL(relayUrl);
+    if (through !== undefined) url.host = new URL(through).host;
     const [createdAt, expiresAt] = [access.createdAt, access.expiresAt];
     const relay = {
-      server: new URL(url).origin,
+      server: url.origin,
       url,
       token,
       machineId,
@@ -162,7 +168,12 @@ export class EchoSession implements Disposable {
   }
 
   static async open(client: SshClient): Promise<EchoSession> {
-    const session = new EchoSession(client.start([client.machineId, "echo ready; exec cat"]));
+    return await EchoSession.start(client.start([client.machineId, "echo ready; exec cat"]));
+  }
+
+  /** One of an ssh that says "ready" and then what it is told. */
+  static async start(child: ChildProcess): Promise<EchoSession> {
+    const session = new EchoSession(child);
     await session.#until("ready\n");
     return session;
   }
@@ -187,5 +198,66 @@ export class EchoSession implements Disposable {
       if (this.#child.exitCode !== null) throw new Error(`ssh ended: ${this.#output}`);
       await this.#changed.promise;
     }
+  }
+}
+
+/** One connection of stock ssh that others share, kept alive while nobody uses it. */
+export class SharedConnection implements AsyncDisposable {
+  readonly #client: SshClient;
+  readonly #master: ChildProcess;
+
+  private constructor(client: SshClient, master: ChildProcess) {
+    this.#client = client;
+    this.#master = master;
+  }
+
+  /** Opens it, and waits until others can share it. */
+  static async open(client: SshClient): Promise<SharedConnection> {
+    const settings = { ControlMaster: "yes", ServerAliveInterval: "2", ServerAliveCountMax: "3" };
+    const options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+    const socket = ["-o", `ControlPath=${client.path("control")}`];
+    // Its own session tells that it is there, and holds it open.
+    const command = ["-o", "ControlPersist=no", client.machineId, "echo ready; exec cat"];
+    const master = client.start([...options, ...socket, ...command]);
+    await EchoSession.start(master);
+    return new SharedConnection(client, master);
+  }
+
+  /** How ssh is told of the machine. */
+  get host(): string {
+    return this.#client.machineId;
+  }
+
+  /** Of the process whose connection it is. */
+  get pid(): number | undefined {
+    return this.#master.pid;
+  }
+
+  /** Starts `ssh` or `sftp`, which take this connection and open none. */
+  start(program: "ssh" | "sftp", args: readonly string[]): ChildProcess {
+    const shared = { ControlPath: this.#client.path("control"), ProxyCommand: "false" };
+    const options = Object.entries(shared).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+    // The first of an option counts.
+    return this.#client.spawn(program, [...options, ...this.#client.options(), ...args]);
+  }
+
+  /** Tells the connection's process something, as `-O forward`. */
+  async control(args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await ended(this.start("ssh", [...args, this.host]));
+    if (code !== 0) throw new Error(`ssh ${args.join(" ")}: ${stderr}`);
+    return stdout + stderr;
+  }
+
+  /** Process whose connection others take now. */
+  async masterPid(): Promise<number> {
+    return Number(/pid=(\d+)/.exec(await this.control(["-O", "check"]))?.[1]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { exitCode, signalCode } = this.#master;
+    if (exitCode !== null || signalCode !== null) return;
+    const closed = once(this.#master, "close");
+    this.#master.kill();
+    await closed;
   }
 }

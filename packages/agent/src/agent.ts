@@ -24,6 +24,7 @@ import { StateStore } from "./guest/state.js";
 import { UserDatabase } from "./guest/users.js";
 import { type Adopted, GuestHelper } from "./helper/guest-helper.js";
 import { ProcessTable } from "./process/process-table.js";
+import { takeDial } from "./port/dial-call.js";
 import { portService } from "./port/port-service.js";
 import { processService } from "./process/process-service.js";
 import { ptyService } from "./pty/pty-service.js";
@@ -117,7 +118,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
     add(PortService, portService());
     add(SshdService, sshdService(sshd));
   };
-  using endpoint = new Http2Endpoint(services, () => state.settled(), onDefect);
+  const settled = async () => state.settled();
+  const dials = takeDial(settled, onDefect);
+  using endpoint = new Http2Endpoint(services, settled, onDefect, dials);
   const takeOver = async ({ nonce, epoch, channelKey, kept }: Adopted) => {
     await state.apply(helper, kept, channelKey, epoch);
     channel.setKeyWithin(nonce, channelKey);

@@ -66,6 +66,7 @@ test("projects have limits and tell what they hold", async () => {
     memoryMb: 1024,
     snapshots: 1,
     snapshotBytes: 4096,
+    sshConnections: 3,
   });
   await expect(client.projects.get("nobody")).rejects.toThrow(NotFoundError);
 });

@@ -24,6 +24,8 @@ export interface ProjectLimits {
   snapshots?: number | undefined;
   /** Bytes of those snapshots together, in MiB: the next one is refused when they are reached. */
   snapshotMb?: number | undefined;
+  /** SSH connections that are open at once, of all its machines. */
+  sshConnections?: number | undefined;
 }
 
 /** What a project holds. */
@@ -33,6 +35,8 @@ export interface ProjectUsage {
   memoryMb: number;
   snapshots: number;
   snapshotBytes: number;
+  /** SSH connections that are open. */
+  sshConnections: number;
 }
 
 /** A project: what belongs to it is invisible to keys of every other. */
@@ -98,10 +102,11 @@ export class Projects {
       { idempotent: true },
     );
     if (usage === undefined) throw new InternalError("the server's answer holds no usage");
-    const { machines, vcpus, memoryMb, snapshots, snapshotBytes } = usage;
+    const { machines, vcpus, memoryMb, snapshots, snapshotBytes, sshConnections } = usage;
+    const bytes = Number(snapshotBytes);
     return {
       ...fromMessage(project),
-      usage: { machines, vcpus, memoryMb, snapshots, snapshotBytes: Number(snapshotBytes) },
+      usage: { machines, vcpus, memoryMb, snapshots, snapshotBytes: bytes, sshConnections },
     };
   }
 
@@ -156,7 +161,7 @@ function limitsOf(limits: ProjectLimitsMessage | undefined): ProjectLimits {
 
 function toMessage(limits: ProjectLimits) {
   const { requestsPerSecond, requestBurst, machines, vcpus, memoryMb } = limits;
-  const { snapshots, snapshotMb } = limits;
+  const { snapshots, snapshotMb, sshConnections } = limits;
   return {
     ...(requestsPerSecond !== undefined && { requestsPerSecond }),
     ...(requestBurst !== undefined && { requestBurst }),
@@ -165,5 +170,6 @@ function toMessage(limits: ProjectLimits) {
     ...(memoryMb !== undefined && { memoryMb }),
     ...(snapshots !== undefined && { snapshots }),
     ...(snapshotMb !== undefined && { snapshotMb }),
+    ...(sshConnections !== undefined && { sshConnections }),
   };
 }

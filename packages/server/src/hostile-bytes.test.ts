@@ -12,7 +12,7 @@ import { ProcessService } from "@nullspace/proto/agent";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Probe } from "./edge/preview/probe.js";
-import { EnvelopeReader } from "./edge/tunnel/envelopes.js";
+import { EnvelopeReader } from "@nullspace/proto/envelopes";
 import { openTunnel } from "./edge/tunnel/port-tunnel.js";
 import { AgentConnection } from "./host/agent/agent-connection.js";
 import { systemClient } from "./host/agent/system-client.js";

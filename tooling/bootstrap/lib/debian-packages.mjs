@@ -38,6 +38,8 @@ export const TEST_PACKAGES = [
   "openssl",
   "postgresql",
   "procps",
+  // Compiles what a machine gets of Debian's Jupyter.
+  "python3",
   "ripgrep",
   "rsync",
   "tmux",

@@ -34,6 +34,9 @@ export type AddService = <S extends DescService>(
   implementation: Partial<ServiceImpl<S>>,
 ) => void;
 
+/** Takes a call over, or says that it is none of its own; then it is untouched. */
+export type TakeCall = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean;
+
 /** Serves Connect, gRPC and gRPC-Web over HTTP/2 on any byte stream. */
 export class Http2Endpoint {
   readonly #server: Http2Server;
@@ -43,11 +46,13 @@ export class Http2Endpoint {
   /**
    * @param settled - waited for before each call: what the agent knows of its machine is true then.
    * @param onDefect - told of everything a handler throws that is not a fault.
+   * @param take - sees each call before anyone else does.
    */
   constructor(
     services: (add: AddService) => void,
     settled: () => Promise<void>,
     onDefect: (error: unknown) => void,
+    take: TakeCall,
   ) {
     const settle: Interceptor = (next) => async (request) => {
       await settled();
@@ -94,7 +99,7 @@ export class Http2Endpoint {
       _: number,
       rawHeaders: string[],
     ) => {
-      if (shortWay.take(stream, headers)) return;
+      if (take(stream, headers) || shortWay.take(stream, headers)) return;
       const request = new Http2ServerRequest(stream, headers, {}, rawHeaders);
       handle(request, new Http2ServerResponse(stream));
     };

@@ -1,19 +1,22 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { connect } from "node:http2";
+import { type ClientHttp2Session, connect } from "node:http2";
 import { connect as dial, createServer, type Socket } from "node:net";
 import { join } from "node:path";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import {
   AdoptRequestSchema,
+  DialRequestSchema,
   FileService,
   FileType,
+  PortService,
   ProcessService,
   SystemService,
 } from "@nullspace/proto/agent";
+import { envelope } from "@nullspace/proto/envelopes";
 import type { ProcessTable } from "../process/process-table.js";
 import type { Http2Endpoint } from "../rpc/http2-endpoint.js";
 import { adopt, type Guest } from "./adopt.js";
@@ -69,6 +72,7 @@ export async function warmUp(parts: WarmUpParts): Promise<void> {
       await files.write({ path, data: PART });
       for await (const part of files.read({ path, checksums: true })) void part;
       await rehearseTransfers(files, tree);
+      await rehearseDial(session);
     }
     await files.remove({ path });
     await files.remove({ path: tree, recursive: true });
@@ -105,6 +109,41 @@ async function rehearseTransfers(files: Client<typeof FileService>, path: string
 
 function sha256Of(data: Uint8Array): Buffer {
   return createHash("sha256").update(data).digest();
+}
+
+/** A connection to a port, as the server makes it: a preview's or SSH's first. */
+async function rehearseDial(session: ClientHttp2Session): Promise<void> {
+  await using service = await echo();
+  const call = session.request({
+    ":method": "POST",
+    ":path": `/${PortService.typeName}/${PortService.method.dial.name}`,
+    "content-type": "application/connect+proto",
+  });
+  const send = (message: NonNullable<MessageInitShape<typeof DialRequestSchema>["message"]>) =>
+    call.write(envelope(toBinary(DialRequestSchema, create(DialRequestSchema, { message }))));
+  send({ case: "open", value: { port: service.port } });
+  send({ case: "data", value: PART });
+  send({ case: "end", value: {} });
+  call.end();
+  await once(call.resume(), "close");
+}
+
+/** A service on loopback that says what it hears. */
+async function echo(): Promise<AsyncDisposable & { port: number }> {
+  const server = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.pipe(socket);
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const place = server.address();
+  if (place === null || typeof place === "string") throw new Error("no port");
+  return {
+    port: place.port,
+    async [Symbol.asyncDispose]() {
+      server.close();
+      await once(server, "close");
+    },
+  };
 }
 
 /** A connection to the endpoint, through a socket as in a session. */

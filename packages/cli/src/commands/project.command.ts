@@ -57,5 +57,6 @@ function withLimits(command: Command): Command {
     .option("--vcpus <n>", "virtual CPUs of all machines", wholeNumber)
     .option("--memory-mb <n>", "memory of all machines, in MiB", wholeNumber)
     .option("--snapshots <n>", "snapshots", wholeNumber)
-    .option("--snapshot-mb <n>", "bytes of all snapshots, in MiB", wholeNumber);
+    .option("--snapshot-mb <n>", "bytes of all snapshots, in MiB", wholeNumber)
+    .option("--ssh-connections <n>", "SSH connections at once", wholeNumber);
 }

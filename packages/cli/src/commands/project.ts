@@ -53,6 +53,7 @@ export async function showProject(name: string | undefined, flags: CommonOptions
     row("memory (MiB)", usage.memoryMb, limits.memoryMb),
     row("snapshots", usage.snapshots, limits.snapshots),
     row("snapshots (MiB)", Math.ceil(usage.snapshotBytes / (1 << 20)), limits.snapshotMb),
+    row("SSH connections", usage.sshConnections, limits.sshConnections),
   ];
   print(table([project.id.toUpperCase(), "USED", "LIMIT"], rows));
 }
@@ -67,8 +68,9 @@ export async function limitProject(name: string, flags: LimitFlags): Promise<voi
 
 function limitsOf(flags: LimitFlags): ProjectLimits {
   const { requestsPerSecond, requestBurst, machines, vcpus, memoryMb } = flags;
-  const { snapshots, snapshotMb } = flags;
-  return { requestsPerSecond, requestBurst, machines, vcpus, memoryMb, snapshots, snapshotMb };
+  const { snapshots, snapshotMb, sshConnections } = flags;
+  const holdings = { machines, vcpus, memoryMb, snapshots, snapshotMb, sshConnections };
+  return { requestsPerSecond, requestBurst, ...holdings };
 }
 
 function describe({ id, effectiveLimits }: Project): string {

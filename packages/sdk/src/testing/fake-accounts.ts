@@ -29,7 +29,14 @@ export class FakeProjects implements ServiceImpl<typeof ProjectService> {
 
   get = ({ id }: ProjectServiceGetRequest) => ({
     project: this.#find(id || "default"),
-    usage: { machines: 2, vcpus: 4, memoryMb: 1024, snapshots: 1, snapshotBytes: 4096n },
+    usage: {
+      machines: 2,
+      vcpus: 4,
+      memoryMb: 1024,
+      snapshots: 1,
+      snapshotBytes: 4096n,
+      sshConnections: 3,
+    },
   });
 
   list = () => ({ projects: this.all, nextCursor: "" });

@@ -188,8 +188,9 @@ export class ControlPlane implements AsyncDisposable {
       log,
     });
     this.sshConnections = new SshConnections({
+      hostId,
       store: options.sshAccessStore,
-      eventStore,
+      quotas,
       activity,
       onEvent,
     });
@@ -244,11 +245,20 @@ export class ControlPlane implements AsyncDisposable {
         log,
       }),
     );
+    // What cannot be written now, on a full disk, is written when it can.
+    await this.#endLostConnections().catch((err: unknown) =>
+      log.warn({ err }, "the end of SSH connections could not be noted"),
+    );
     await this.#reconciler.reconcile(signal);
     await this.#timeouts.start();
     this.#background.push(
       repeat((stop) => this.#reconciler.reconcile(stop), RECONCILE_INTERVAL_MS, {
         name: "reconcile",
+        signal,
+        log,
+      }),
+      repeat(() => this.#endLostConnections(), RECONCILE_INTERVAL_MS, {
+        name: "SSH connections",
         signal,
         log,
       }),
@@ -269,6 +279,13 @@ export class ControlPlane implements AsyncDisposable {
       else part[Symbol.dispose]();
     }
     await Promise.all(this.#background);
+  }
+
+  /** What a former server could not write of its connections, or this one could not yet. */
+  async #endLostConnections(): Promise<void> {
+    const connections = await this.sshConnections.endLost();
+    if (connections > 0)
+      this.#options.log.info({ connections }, "noted the end of SSH connections");
   }
 
   async #deleteExpired(): Promise<void> {

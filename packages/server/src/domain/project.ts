@@ -12,6 +12,7 @@ export interface ProjectLimits {
   readonly memoryMb?: number | undefined;
   readonly snapshots?: number | undefined;
   readonly snapshotMb?: number | undefined;
+  readonly sshConnections?: number | undefined;
 }
 
 /** What a project holds. */
@@ -21,6 +22,7 @@ export interface ProjectUsage {
   readonly memoryMb: number;
   readonly snapshots: number;
   readonly snapshotBytes: number;
+  readonly sshConnections: number;
 }
 
 /** A project's record. */

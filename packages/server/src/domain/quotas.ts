@@ -11,21 +11,47 @@ interface Quota {
   readonly limit: keyof ProjectLimits;
   readonly used: (usage: ProjectUsage) => number;
   readonly unit: string;
+  readonly remedy: string;
 }
 
+const REMEDY =
+  "Kill machines or delete snapshots that are no longer needed, or have an operator raise the limit.";
+const SSH_REMEDY =
+  "Close some, let several sessions share one with ControlMaster, or have an operator raise the limit.";
+
 const MACHINES: readonly Quota[] = [
-  { limit: "machines", used: ({ machines }) => machines, unit: "machines" },
-  { limit: "vcpus", used: ({ vcpus }) => vcpus, unit: "virtual CPUs" },
-  { limit: "memoryMb", used: ({ memoryMb }) => memoryMb, unit: "MiB of memory" },
+  { limit: "machines", used: ({ machines }) => machines, unit: "machines", remedy: REMEDY },
+  { limit: "vcpus", used: ({ vcpus }) => vcpus, unit: "virtual CPUs", remedy: REMEDY },
+  {
+    limit: "memoryMb",
+    used: ({ memoryMb }) => memoryMb,
+    unit: "MiB of memory",
+    remedy: REMEDY,
+  },
 ];
 
 const SNAPSHOTS: readonly Quota[] = [
-  { limit: "snapshots", used: ({ snapshots }) => snapshots, unit: "snapshots" },
+  {
+    limit: "snapshots",
+    used: ({ snapshots }) => snapshots,
+    unit: "snapshots",
+    remedy: REMEDY,
+  },
   // How large the next one gets is not known: the last one may go beyond.
   {
     limit: "snapshotMb",
     used: ({ snapshotBytes }) => Math.floor(snapshotBytes / MIB) + 1,
     unit: "MiB of snapshots",
+    remedy: REMEDY,
+  },
+];
+
+const SSH_CONNECTIONS: readonly Quota[] = [
+  {
+    limit: "sshConnections",
+    used: ({ sshConnections }) => sshConnections,
+    unit: "SSH connections",
+    remedy: SSH_REMEDY,
   },
 ];
 
@@ -35,12 +61,15 @@ export class Quotas {
   readonly machines: Admission;
   /** For a new snapshot that is not of a pause. */
   readonly snapshots: Admission;
+  /** For a new connection by SSH. */
+  readonly sshConnections: Admission;
   readonly #defaults: ProjectLimits;
 
   constructor(defaults: ProjectLimits) {
     this.#defaults = defaults;
     this.machines = this.#admission(MACHINES);
     this.snapshots = this.#admission(SNAPSHOTS);
+    this.sshConnections = this.#admission(SSH_CONNECTIONS);
   }
 
   /** The limits that count for a project. */
@@ -54,19 +83,18 @@ export class Quotas {
       applies: (own) => quotas.some(({ limit }) => (this.effective(own)[limit] ?? 0) > 0),
       check: (own, usage) => {
         const limits = this.effective(own);
-        for (const { limit, used, unit } of quotas) {
-          const most = limits[limit] ?? 0;
-          if (most > 0 && used(usage) > most) throw exceeded(limit, most, unit);
+        for (const quota of quotas) {
+          const most = limits[quota.limit] ?? 0;
+          if (most > 0 && quota.used(usage) > most) throw exceeded(quota, most);
         }
       },
     };
   }
 }
 
-function exceeded(limit: string, most: number, unit: string): Fault {
+function exceeded({ limit, unit, remedy }: Quota, most: number): Fault {
   return new Fault(ErrorReason.QUOTA_EXCEEDED, `the project may have ${most} ${unit} at a time`, {
-    remedy:
-      "Kill machines or delete snapshots that are no longer needed, or have an operator raise the limit.",
+    remedy,
     details: { limit, most: String(most) },
     retryAfterMs: RETRY_AFTER_MS,
   });

@@ -57,6 +57,7 @@ function toLimitsMessage(limits: ProjectLimits): ProjectLimitsMessage {
 function fromLimitsMessage(limits: ProjectLimitsMessage | undefined): ProjectLimits {
   if (limits === undefined) return {};
   const { requestsPerSecond, requestBurst, machines, vcpus, memoryMb } = limits;
-  const { snapshots, snapshotMb } = limits;
-  return { requestsPerSecond, requestBurst, machines, vcpus, memoryMb, snapshots, snapshotMb };
+  const { snapshots, snapshotMb, sshConnections } = limits;
+  const holdings = { machines, vcpus, memoryMb, snapshots, snapshotMb, sshConnections };
+  return { requestsPerSecond, requestBurst, ...holdings };
 }

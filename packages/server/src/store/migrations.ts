@@ -278,6 +278,21 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .execute();
     },
   },
+  "0011-ssh-presence": {
+    async up(db: Kysely<unknown>) {
+      await db.schema
+        .createTable("ssh_connections")
+        .addColumn("id", "text", (column) => column.primaryKey())
+        .addColumn("access_id", "text", (column) => column.notNull())
+        .addColumn("machine_id", "text", (column) => column.notNull())
+        .addColumn("project_id", "text", (column) => column.notNull())
+        .addColumn("host_id", "text", (column) => column.notNull())
+        .addColumn("started_at", "bigint", (column) => column.notNull())
+        .execute();
+      await createIndex(db, "ssh_connections", ["project_id"]);
+      await createIndex(db, "ssh_connections", ["host_id"]);
+    },
+  },
 };
 
 async function createIndex(db: Kysely<unknown>, table: string, columns: string[]): Promise<void> {

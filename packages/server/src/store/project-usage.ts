@@ -55,11 +55,17 @@ export async function usageOf(database: Database, projectId: string): Promise<Pr
     .where("project_id", "=", projectId)
     .where("state", "in", ["creating", "ready"])
     .executeTakeFirstOrThrow();
+  const ssh = await database
+    .selectFrom("ssh_connections")
+    .select((eb) => eb.fn.countAll().as("count"))
+    .where("project_id", "=", projectId)
+    .executeTakeFirstOrThrow();
   return {
     machines: Number(machines.count),
     vcpus: Number(machines.vcpus),
     memoryMb: Number(machines.memory_mb),
     snapshots: Number(snapshots.count),
     snapshotBytes: Number(snapshots.size_bytes),
+    sshConnections: Number(ssh.count),
   };
 }

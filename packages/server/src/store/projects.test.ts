@@ -1,4 +1,4 @@
-import { Scope } from "@nullspace/proto";
+import { ErrorReason, Scope } from "@nullspace/proto";
 import { Kysely } from "kysely";
 import { Migrator } from "kysely/migration";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -7,7 +7,14 @@ import { DEFAULT_PROJECT } from "../domain/project.js";
 import { Quotas } from "../domain/quotas.js";
 import { TRANSITIONS } from "../domain/transitions.js";
 import { type Backend, BACKENDS } from "../testing/backends.js";
-import { eventQuery, newMachine, newSnapshot, query, snapshotQuery } from "../testing/machines.js";
+import {
+  eventQuery,
+  HOST_ID,
+  newMachine,
+  newSnapshot,
+  query,
+  snapshotQuery,
+} from "../testing/machines.js";
 import { SqlAuditStore } from "./audit.js";
 import { type Database, dialectFor, openDatabase } from "./database.js";
 import { SqlEventStore } from "./events.js";
@@ -16,6 +23,7 @@ import { SqlMachineStore } from "./machines.js";
 import { MIGRATIONS } from "./migrations.js";
 import { SqlProjectStore } from "./projects.js";
 import { SqlSnapshotStore } from "./snapshots.js";
+import { SqlSshAccessStore } from "./ssh-accesses.js";
 
 const NOTE = { cause: "test" };
 const MIB = 1 << 20;
@@ -164,6 +172,58 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
     });
     await snapshots.remove(first, new Date(), NOTE);
     expect(await projects.usage("team-a")).toMatchObject({ snapshots: 2 });
+  });
+
+  test("a quota of SSH connections holds for all machines of a project, also when they come at once", async () => {
+    const accesses = new SqlSshAccessStore(database);
+    const events = new SqlEventStore(database);
+    const { sshConnections: admission } = new Quotas({ sshConnections: 3 });
+    const grant = async (id: string, projectId: string) => {
+      const machine = newMachine({ projectId });
+      await machines.insert(machine, NOTE);
+      await accesses.insert({
+        id,
+        projectId,
+        machineId: machine.id,
+        fingerprint: "SHA256:x",
+        tokenHash: "00",
+        createdAt: new Date(1000),
+        expiresAt: new Date(9000),
+        revokedAt: undefined,
+        lastUsedAt: undefined,
+        useCount: 0,
+      });
+    };
+    await grant("a1", "team-a");
+    await grant("a2", "team-a");
+    await grant("a3", DEFAULT_PROJECT);
+    let opened = 0;
+    const open = async (accessId: string, id = `c${++opened}`) => {
+      const connection = { id, hostId: HOST_ID, startedAt: new Date(2000) };
+      return await accesses.use(accessId, connection, admission);
+    };
+    const at = ["a1", "a2", "a1", "a2", "a1"].map(async (id) => open(id));
+    const outcomes = await Promise.allSettled(at);
+    expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(3);
+    await expect(open("a1")).rejects.toMatchObject({
+      reason: ErrorReason.QUOTA_EXCEEDED,
+      message: "the project may have 3 SSH connections at a time",
+      details: { limit: "sshConnections", most: "3" },
+      retryAfterMs: 30_000,
+    });
+    // What was refused has left nothing: no use, no event, no connection.
+    const [first, second] = [await accesses.find("a1"), await accesses.find("a2")];
+    expect((first?.useCount ?? 0) + (second?.useCount ?? 0)).toBe(3);
+    const written = await events.listAfter(0, { projectId: "team-a", machineId: "" }, 50);
+    expect(written.filter(({ type }) => type === "ssh connected")).toHaveLength(3);
+    expect(await projects.usage("team-a")).toMatchObject({ sshConnections: 3 });
+    await open("a3");
+
+    const [ended = ""] = await accesses.listOpen(HOST_ID);
+    await accesses.end(ended, { at: new Date(3000), cause: "closed", openMs: 1 });
+    await open("a2");
+    await projects.setLimits("team-a", { sshConnections: 0 });
+    await open("a2");
   });
 
   test("keys belong to a project that there is", async () => {

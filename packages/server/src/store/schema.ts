@@ -191,6 +191,17 @@ export interface SshAccessesTable {
   use_count: ColumnType<number | string, number, number>;
 }
 
+/** Table `ssh_connections`: one row per connection by SSH that is open. */
+export interface SshConnectionsTable {
+  id: string;
+  access_id: string;
+  machine_id: string;
+  project_id: string;
+  /** Whose server carries it. */
+  host_id: string;
+  started_at: Milliseconds;
+}
+
 /** All tables. */
 export interface Schema {
   projects: ProjectsTable;
@@ -204,4 +215,5 @@ export interface Schema {
   event_counter: EventCounterTable;
   preview_grants: PreviewGrantsTable;
   ssh_accesses: SshAccessesTable;
+  ssh_connections: SshConnectionsTable;
 }

@@ -1,12 +1,20 @@
 import { type Selectable, sql } from "kysely";
 import type { EventType, NewEvent } from "../domain/event.js";
 import type { Page } from "../domain/machine-store.js";
-import type { SshAccess, SshAccessQuery, SshAccessStore } from "../domain/ssh/access.js";
+import type { Admission } from "../domain/project.js";
+import type {
+  NewSshConnection,
+  SshAccess,
+  SshAccessQuery,
+  SshAccessStore,
+  SshConnectionEnd,
+} from "../domain/ssh/access.js";
 import type { Database } from "./database.js";
 import { appendEvent } from "./events.js";
 import { deleteExpired } from "./expired.js";
 import { toDate, toMilliseconds, toOptionalDate } from "./machine-row.js";
 import { newestFirst, toPage } from "./pages.js";
+import { admit } from "./project-usage.js";
 import type { SshAccessesTable } from "./schema.js";
 
 /** Records of access by SSH in a SQL database. They go with the record of their machine. */
@@ -73,7 +81,11 @@ export class SqlSshAccessStore implements SshAccessStore {
     });
   }
 
-  async use(id: string, at: Date): Promise<SshAccess | undefined> {
+  async use(
+    id: string,
+    { id: connectionId, hostId, startedAt: at }: NewSshConnection,
+    admission: Admission,
+  ): Promise<SshAccess | undefined> {
     return this.#database.transaction().execute(async (transaction) => {
       const row = await transaction
         .updateTable("ssh_accesses")
@@ -85,9 +97,52 @@ export class SqlSshAccessStore implements SshAccessStore {
         .executeTakeFirst();
       if (row === undefined) return undefined;
       const access = fromRow(row);
+      await transaction
+        .insertInto("ssh_connections")
+        .values({
+          id: connectionId,
+          access_id: id,
+          machine_id: access.machineId,
+          project_id: access.projectId,
+          host_id: hostId,
+          started_at: at.getTime(),
+        })
+        .execute();
+      await admit(transaction, access.projectId, admission);
       await appendEvent(transaction, eventOf(access, "ssh connected", at));
       return access;
     });
+  }
+
+  async end(connectionId: string, { at, cause, openMs }: SshConnectionEnd): Promise<boolean> {
+    return this.#database.transaction().execute(async (transaction) => {
+      const row = await transaction
+        .deleteFrom("ssh_connections")
+        .where("id", "=", connectionId)
+        .returningAll()
+        .executeTakeFirst();
+      if (row === undefined) return false;
+      await appendEvent(transaction, {
+        type: "ssh disconnected",
+        createdAt: at,
+        projectId: row.project_id,
+        machineId: row.machine_id,
+        sshAccessId: row.access_id,
+        cause,
+        timings: openMs === undefined ? {} : { openMs },
+      });
+      return true;
+    });
+  }
+
+  async listOpen(hostId: string): Promise<readonly string[]> {
+    const rows = await this.#database
+      .selectFrom("ssh_connections")
+      .select("id")
+      .where("host_id", "=", hostId)
+      .orderBy("started_at")
+      .execute();
+    return rows.map(({ id }) => id);
   }
 
   async deleteExpired(before: Date, limit: number): Promise<number> {

@@ -20,6 +20,7 @@ import { SqlMachineStore } from "./machines.js";
 import { SqlPreviewStore } from "./previews.js";
 import { SqlSnapshotStore } from "./snapshots.js";
 import { DEFAULT_PROJECT } from "../domain/project.js";
+import { Quotas } from "../domain/quotas.js";
 import { Scope } from "@nullspace/proto";
 import { SqlSshAccessStore } from "./ssh-accesses.js";
 
@@ -491,16 +492,29 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
     await accesses.insert({ ...access, id: "a2", createdAt: new Date(2000) });
     expect(await accesses.find("a1")).toEqual(access);
     expect(await accesses.find("a9")).toBeUndefined();
-    await accesses.use("a1", new Date(3000));
-    expect(await accesses.use("a1", new Date(4000))).toMatchObject({
-      lastUsedAt: new Date(4000),
-      useCount: 2,
-    });
-    expect(await accesses.use("a1", new Date(9000))).toBeUndefined();
+    const use = async (connectionId: string, at: number, hostId = HOST_ID) =>
+      accesses.use(
+        "a1",
+        { id: connectionId, hostId, startedAt: new Date(at) },
+        new Quotas({}).sshConnections,
+      );
+    await use("c1", 3000);
+    expect(await use("c2", 4000)).toMatchObject({ lastUsedAt: new Date(4000), useCount: 2 });
+    expect(await use("c3", 9000)).toBeUndefined();
     expect((await accesses.revoke("a1", new Date(5000)))?.revokedAt).toEqual(new Date(5000));
     expect((await accesses.revoke("a1", new Date(6000)))?.revokedAt).toEqual(new Date(5000));
-    expect(await accesses.use("a1", new Date(5500))).toBeUndefined();
+    expect(await use("c4", 5500)).toBeUndefined();
     expect(await accesses.revoke("a9", NOW)).toBeUndefined();
+    // Only what was noted is open, on its host, until its end is told: once.
+    expect(await accesses.listOpen(HOST_ID)).toEqual(["c1", "c2"]);
+    expect(await accesses.listOpen("h2")).toEqual([]);
+    const end = { at: new Date(6000), cause: "closed", openMs: 3000 };
+    const ends = await Promise.all([1, 2, 3].map(async () => accesses.end("c1", end)));
+    expect(ends.filter(Boolean)).toHaveLength(1);
+    const lost = { at: new Date(7000), cause: "server restart", openMs: undefined };
+    expect(await accesses.end("c2", lost)).toBe(true);
+    expect(await accesses.end("c3", lost)).toBe(false);
+    expect(await accesses.listOpen(HOST_ID)).toEqual([]);
 
     const ofMachine = { machineId: machine.id, limit: 1 };
     const first = await accesses.list({ ...ofMachine, cursor: "" });
@@ -517,6 +531,12 @@ describe.each(BACKENDS)("%s", (_name, startBackend) => {
       "ssh connected 3000",
       "ssh connected 4000",
       "ssh access revoked 5000",
+      "ssh disconnected 6000",
+      "ssh disconnected 7000",
+    ]);
+    expect(told.slice(-2).map(({ cause, timings }) => ({ cause, timings }))).toEqual([
+      { cause: "closed", timings: { openMs: 3000 } },
+      { cause: "server restart", timings: {} },
     ]);
     for (const id of ["a3", "a4"]) {
       await accesses.insert({ ...access, id, expiresAt: new Date(8000) });

@@ -1,4 +1,5 @@
 import type { Page } from "../machine-store.js";
+import type { Admission } from "../project.js";
 
 /** An access to a machine by SSH: what was granted, without its secrets. */
 export interface SshAccess {
@@ -26,6 +27,22 @@ export interface SshAccessQuery {
   readonly cursor: string;
 }
 
+/** A connection that begins. */
+export interface NewSshConnection {
+  readonly id: string;
+  /** Whose server carries it. */
+  readonly hostId: string;
+  readonly startedAt: Date;
+}
+
+/** How a connection ended. */
+export interface SshConnectionEnd {
+  readonly at: Date;
+  readonly cause: string;
+  /** How long it was open, in milliseconds; `undefined` where nobody saw its end. */
+  readonly openMs: number | undefined;
+}
+
 /** Where the records of accesses are kept, each with the events of what happens to it. */
 export interface SshAccessStore {
   insert(access: SshAccess): Promise<void>;
@@ -39,11 +56,24 @@ export interface SshAccessStore {
    */
   revoke(id: string, at: Date): Promise<SshAccess | undefined>;
   /**
-   * Notes a connection.
+   * Notes a connection that begins, which is open until {@link end}.
    *
    * @returns `undefined`, and notes nothing, when the access is not good any more.
+   * @throws Fault QUOTA_EXCEEDED, and notes nothing.
    */
-  use(id: string, at: Date): Promise<SshAccess | undefined>;
+  use(
+    id: string,
+    connection: NewSshConnection,
+    admission: Admission,
+  ): Promise<SshAccess | undefined>;
+  /**
+   * Notes the end of a connection, once however often it is told.
+   *
+   * @returns Whether it was open.
+   */
+  end(connectionId: string, end: SshConnectionEnd): Promise<boolean>;
+  /** Ids of the connections of a host that are open, as far as the records know. */
+  listOpen(hostId: string): Promise<readonly string[]>;
   /**
    * Deletes at most `limit` accesses whose time was over before `before`.
    *

@@ -82,6 +82,11 @@ const sshEvents = async () =>
     .filter(({ sshAccessId }) => sshAccessId !== "")
     .map(({ type, cause }) => `${type}: ${cause}`);
 
+const ends = async () =>
+  (await world.events(machine.id))
+    .filter(({ type }) => type === "ssh disconnected")
+    .map(({ cause, timings }) => `${cause} ${Object.keys(timings).join()}`);
+
 describe("an access", () => {
   test("signs the key for this machine alone, as long as was asked for", async () => {
     const before = Date.now();
@@ -245,6 +250,19 @@ describe("a relay token", () => {
     for (const connection of open) await connection[Symbol.asyncDispose]();
   });
 
+  test("opens no more connections at once than the project may have, on whichever machine", async () => {
+    const other = await world.addRunning();
+    const [here, there] = [await grant(), await grant({ machineId: other.id })];
+    await world.plane.projects.setLimits(DEFAULT_PROJECT, { sshConnections: 2 });
+    const first = await admit(here.relayToken);
+    await using _ = await admit(there.relayToken, other.id);
+    expect(await reasonOf(admit(here.relayToken))).toBe("QUOTA_EXCEEDED");
+    expect(await reasonOf(admit(there.relayToken, other.id))).toBe("QUOTA_EXCEEDED");
+    await first[Symbol.asyncDispose]();
+    await using again = await admit(here.relayToken);
+    expect(again.signal.aborted).toBe(false);
+  });
+
   test("keeps a machine in use while a connection is open", async () => {
     const { relayToken } = await grant();
     const connection = await admit(relayToken);
@@ -255,5 +273,31 @@ describe("a relay token", () => {
     const ended = Date.now();
     vi.setSystemTime(ended + MINUTE_MS);
     expect(world.plane.activity.lastUsedAt(machine.id)?.getTime()).toBe(ended);
+  });
+});
+
+describe("the end of a connection", () => {
+  test("is noted by the next server when one was killed, once", async () => {
+    const { relayToken } = await grant();
+    await admit(relayToken);
+    await world.plane.sshConnections.endLost();
+    expect(await ends()).toEqual([]);
+    // The connection's own end never comes: that server is no more.
+    await world.restart();
+    expect(await ends()).toEqual(["server restart "]);
+    await world.restart();
+    expect(await world.plane.sshConnections.endLost()).toBe(0);
+    expect(await ends()).toEqual(["server restart "]);
+  });
+
+  test("is noted later, as it was, when it could not be written", async () => {
+    const { relayToken } = await grant();
+    const connection = await admit(relayToken);
+    using failing = vi.spyOn(SqlSshAccessStore.prototype, "end");
+    failing.mockRejectedValueOnce(new Error("the disk is full"));
+    await expect(connection[Symbol.asyncDispose]()).rejects.toThrow("the disk is full");
+    expect(await ends()).toEqual([]);
+    expect(await world.plane.sshConnections.endLost()).toBe(1);
+    expect(await ends()).toEqual(["closed openMs"]);
   });
 });

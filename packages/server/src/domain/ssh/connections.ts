@@ -1,13 +1,20 @@
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
 import type { Activity } from "../activity.js";
-import type { EventStore } from "../event.js";
 import type { Machine } from "../machine.js";
-import type { SshAccess, SshAccessStore } from "./access.js";
+import type { Quotas } from "../quotas.js";
+import { randomAlphanumeric } from "../random.js";
+import type { SshAccess, SshAccessStore, SshConnectionEnd } from "./access.js";
 import { invalidToken } from "./faults.js";
 
 /** Connections at once: each holds two sockets and what is on its way between them. */
 const MOST = { server: 512, machine: 64 } as const;
+
+/** When to try again where there are too many, in milliseconds: nobody knows when one ends. */
+const RETRY_AFTER_MS = 5_000;
+
+/** Of the id of a connection, which only records have. */
+const ID_LENGTH = 16;
 
 /** Why a connection was cut. */
 export type CutCause = "expired" | "revoked" | "machine stopped" | "server stopping";
@@ -20,8 +27,9 @@ export interface SshConnection extends AsyncDisposable {
 
 /** What {@link SshConnections} needs. */
 export interface SshConnectionsOptions {
+  readonly hostId: string;
   readonly store: SshAccessStore;
-  readonly eventStore: EventStore;
+  readonly quotas: Quotas;
   readonly activity: Activity;
   readonly onEvent: () => void;
 }
@@ -36,6 +44,8 @@ interface Open {
 export class SshConnections implements Disposable {
   readonly #options: SshConnectionsOptions;
   readonly #open = new Set<Open>();
+  /** By id, those that the records call open since this server: with their end where it is not written yet. */
+  readonly #recorded = new Map<string, SshConnectionEnd | undefined>();
 
   constructor(options: SshConnectionsOptions) {
     this.#options = options;
@@ -44,11 +54,12 @@ export class SshConnections implements Disposable {
   /**
    * Notes a connection that begins, before it carries anything.
    *
-   * @throws Fault SSH_TOKEN_INVALID when the access has ended, TOO_MANY_SSH_CONNECTIONS.
+   * @throws Fault SSH_TOKEN_INVALID when the access has ended, TOO_MANY_SSH_CONNECTIONS,
+   * QUOTA_EXCEEDED.
    */
-  async begin({ id, machineId, projectId, expiresAt }: SshAccess): Promise<SshConnection> {
+  async begin({ id, machineId, expiresAt }: SshAccess): Promise<SshConnection> {
     this.#refuseTooMany(machineId);
-    const { store, eventStore, activity, onEvent } = this.#options;
+    const { hostId, store, quotas, activity, onEvent } = this.#options;
     const controller = new AbortController();
     let cause = "closed";
     const cut = (why: CutCause) => {
@@ -67,29 +78,61 @@ export class SshConnections implements Disposable {
       use[Symbol.dispose]();
     };
     const startedAt = Date.now();
+    const connection = {
+      id: randomAlphanumeric(ID_LENGTH),
+      hostId,
+      startedAt: new Date(startedAt),
+    };
+    const recorded = this.#recorded.set(connection.id, undefined);
     try {
-      if ((await store.use(id, new Date(startedAt))) === undefined) throw invalidToken();
+      const access = await store.use(id, connection, quotas.sshConnections);
+      if (access === undefined) throw invalidToken();
       onEvent();
     } catch (error) {
       release();
+      recorded.delete(connection.id);
       throw error;
     }
     return {
       signal: controller.signal,
       async [Symbol.asyncDispose]() {
         release();
-        await eventStore.append({
-          type: "ssh disconnected",
-          createdAt: new Date(),
-          projectId,
-          machineId,
-          sshAccessId: id,
-          cause,
-          timings: { openMs: Date.now() - startedAt },
-        });
+        const at = Date.now();
+        const end = { at: new Date(at), cause, openMs: at - startedAt };
+        // Where it cannot be written now, endLost does it.
+        recorded.set(connection.id, end);
+        await store.end(connection.id, end);
+        recorded.delete(connection.id);
         onEvent();
       },
     };
+  }
+
+  /**
+   * Notes the end of connections that the records call open and nobody carries: those of a
+   * server that was killed, and those whose end could not be written. It can be done again
+   * at any time.
+   *
+   * @returns How many there were.
+   */
+  async endLost(): Promise<number> {
+    const { hostId, store, onEvent } = this.#options;
+    let count = 0;
+    for (const id of await store.listOpen(hostId)) {
+      const end = this.#endOf(id);
+      if (end === undefined) continue;
+      if (await store.end(id, end)) count++;
+      this.#recorded.delete(id);
+    }
+    if (count > 0) onEvent();
+    return count;
+  }
+
+  /** How a connection of the records has ended; `undefined` while it is open. */
+  #endOf(id: string): SshConnectionEnd | undefined {
+    if (this.#recorded.has(id)) return this.#recorded.get(id);
+    // It went with the server that carried it, and when that was nobody saw.
+    return { at: new Date(), cause: "server restart", openMs: undefined };
   }
 
   /** Cuts the connections of an access. */
@@ -117,7 +160,10 @@ export class SshConnections implements Disposable {
     throw new Fault(
       ErrorReason.TOO_MANY_SSH_CONNECTIONS,
       `${who} has ${most} SSH connections already`,
-      { remedy: "Close some, or let several sessions share one with ControlMaster." },
+      {
+        remedy: "Close some, or let several sessions share one with ControlMaster.",
+        retryAfterMs: RETRY_AFTER_MS,
+      },
     );
   }
 }

@@ -11,10 +11,11 @@ export function refuse(
 ): void {
   // Whoever is gone is told nothing.
   if (!socket.writable) return;
-  const { status, body } = failureAnswer(error, onDefect);
+  const { status, body, retryAfter } = failureAnswer(error, onDefect);
   const isProxy = method === "CONNECT" && status === 401;
   const headers = {
     "content-type": "application/json; charset=utf-8",
+    ...(retryAfter !== undefined && { "retry-after": retryAfter }),
     ...(isProxy && { "proxy-authenticate": 'Basic realm="nullspace"' }),
   };
   // The tools that open such connections rarely read what is sent with a refusal, but people do.

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
-import { connect, createServer, type Server, type Socket } from "node:net";
+import { connect, createServer, type Server, Socket } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { ErrorReason } from "@nullspace/proto";
 import { Fault } from "@nullspace/proto/fault";
@@ -41,6 +41,12 @@ beforeEach(async () => {
   relay = new SshRelay({
     async admit(token, machineId) {
       if (token === "defect") throw new Error("a secret of ours");
+      if (token === "one too many") {
+        throw new Fault(ErrorReason.QUOTA_EXCEEDED, "enough is open", {
+          remedy: "Close some.",
+          retryAfterMs: 30_000,
+        });
+      }
       if (token !== TOKEN || machineId !== "m1") {
         throw new Fault(ErrorReason.SSH_TOKEN_INVALID, "no good token", { remedy: "Get one." });
       }
@@ -226,6 +232,18 @@ describe("a connection is cut", () => {
     await ended.promise;
   });
 
+  test("when the client was killed, and its computer reset the connection", async () => {
+    const { webSocket, guest } = await opened();
+    const socket: unknown = Reflect.get(webSocket, "_socket");
+    if (!(socket instanceof Socket)) throw new Error("no socket");
+    webSocket.on("error", () => undefined);
+    const learned = once(guest.resume(), "end");
+    socket.resetAndDestroy();
+    await learned;
+    guest.end();
+    await expect(ended.promise).resolves.toBeUndefined();
+  });
+
   test("when the client has gone, and the machine's sshd learns it", async () => {
     const { webSocket, guest } = await opened();
     const closed = once(guest.resume(), "close");
@@ -267,6 +285,24 @@ describe("what may not pass is told why", () => {
       expect(answer).toMatch(/^HTTP\/1\.1 407 .*\r\n(.*\r\n)*proxy-authenticate: Basic /);
       socket.destroy();
     }
+  });
+
+  test("as more than may be open at once, with the time to wait, and the connection is closed", async () => {
+    for (const head of [
+      `CONNECT m1:22 HTTP/1.1\r\nHost: m1:22\r\nProxy-Authorization: ${basic("x:one too many")}\r\n`,
+      "GET /v1/ssh/m1 HTTP/1.1\r\nHost: api\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+        `Authorization: ${basic("x:one too many")}\r\n`,
+    ]) {
+      const { answer, socket } = await send(`${head}\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 429 Too Many Requests\r\n(.*\r\n)*retry-after: 30\r\n/);
+      // It ends by itself: what is read is all that comes.
+      const body = answer.slice(answer.indexOf("\r\n\r\n")) + (await buffer(socket)).toString();
+      expect(JSON.parse(body)).toMatchObject({
+        error: { reason: "QUOTA_EXCEEDED", message: "enough is open", retryable: true },
+      });
+      socket.destroy();
+    }
+    expect([guests, dialed]).toEqual([[], []]);
   });
 
   test("and a defect is told without its cause", async () => {

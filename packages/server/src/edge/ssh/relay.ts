@@ -110,7 +110,7 @@ export class SshRelay implements AsyncDisposable {
     const guest = await dial(machineId, SSH_PORT, AbortSignal.any(limits));
     try {
       cut.throwIfAborted();
-      await join(await accept(), guest, cut);
+      await join(await accept(), guest, cut, gone.signal);
     } finally {
       guest.destroy();
     }
@@ -123,10 +123,25 @@ function tunnelStream({ socket, head }: Handover): Duplex {
   return socket;
 }
 
-/** Carries bytes both ways, each way at the pace of its reader, until one side has ended or it is cut. */
-async function join(client: Duplex, guest: Duplex, signal: AbortSignal): Promise<void> {
+/**
+ * Carries bytes both ways, each way at the pace of its reader, until one side has ended or it is cut.
+ *
+ * @param gone Aborted when the client's connection is closed. A WebSocket whose connection was reset
+ * waits for ever to be ended: nobody else tells.
+ */
+async function join(
+  client: Duplex,
+  guest: Duplex,
+  signal: AbortSignal,
+  gone: AbortSignal,
+): Promise<void> {
   const toGuest = pipeline(client, guest, { signal });
   const toClient = pipeline(guest, client, { signal });
+  const { promise: left, resolve: leave } = Promise.withResolvers<void>();
+  gone.addEventListener("abort", () => leave());
+  if (gone.aborted) leave();
   // How each way ends says nothing: SSH itself tells a whole conversation from a broken one.
-  await Promise.allSettled([toClient.finally(() => client.destroy()), toGuest]);
+  const told = Promise.race([toClient.finally(() => client.destroy()), left]);
+  await Promise.allSettled([told, toGuest]);
+  client.destroy();
 }

@@ -1,5 +1,5 @@
 import { type ConnectError, Code } from "@connectrpc/connect";
-import { ErrorInfoSchema, ErrorReason } from "@nullspace/proto";
+import { ErrorInfoSchema, ErrorReason, RETRY_AFTER_HEADER } from "@nullspace/proto";
 import { mapError } from "@nullspace/proto/fault";
 import { type EdgeRequest, type EdgeResponse, leaveBody, resetResponse } from "../exchange.js";
 
@@ -17,6 +17,16 @@ const STATUS: Partial<Record<Code, number>> = {
   [Code.Unavailable]: 503,
   [Code.DeadlineExceeded]: 504,
 };
+/** Where there is too little of something now, and there may be more soon. */
+const TOO_MANY = 429;
+
+/** What a failure is answered with by programs that know HTTP and nothing else. */
+export interface FailureAnswer {
+  readonly status: number;
+  readonly body: string;
+  /** In seconds, where it is known. */
+  readonly retryAfter: string | undefined;
+}
 
 /** Sends a JSON object. */
 export function answerJson(response: EdgeResponse, status: number, value: unknown): void {
@@ -34,13 +44,13 @@ function answer(response: EdgeResponse, status: number, body: string): void {
   response.end(body);
 }
 
-/** What a failure is answered with by programs that know HTTP and nothing else. */
-export function failureAnswer(
-  failure: unknown,
-  onDefect: (error: unknown) => void,
-): { status: number; body: string } {
+/** The answer that tells of a failure. */
+export function failureAnswer(failure: unknown, onDefect: (error: unknown) => void): FailureAnswer {
   const error = mapError(failure, onDefect);
-  return { status: STATUS[error.code] ?? 500, body: textOf({ error: describe(error) }) };
+  const retryAfter = error.metadata.get(RETRY_AFTER_HEADER) ?? undefined;
+  const isQuota = error.code === Code.ResourceExhausted && retryAfter !== undefined;
+  const status = isQuota ? TOO_MANY : (STATUS[error.code] ?? 500);
+  return { status, body: textOf({ error: describe(error) }), retryAfter };
 }
 
 /** Tells a failure: as JSON while nothing has been sent, else by breaking the answer off. */

@@ -4,9 +4,9 @@ import { Duplex } from "node:stream";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { endStreamFromJson } from "@connectrpc/connect/protocol-connect";
 import { DialRequestSchema, DialResponseSchema, PortService } from "@nullspace/proto/agent";
+import { END_OF_CALL, envelope, EnvelopeReader } from "@nullspace/proto/envelopes";
 import { callAgent } from "../../channel/agent-call.js";
 import { agentFault, damagedAgent, lostAgent } from "../../channel/agent-fault.js";
-import { END_OF_CALL, envelope, EnvelopeReader } from "./envelopes.js";
 
 const PATH = `/${PortService.typeName}/${PortService.method.dial.name}`;
 const CONTENT_TYPE = "application/connect+proto";

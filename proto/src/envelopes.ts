@@ -4,9 +4,9 @@ export const END_OF_CALL = 2;
 const HEAD_BYTES = 5;
 
 /** A message of the Connect protocol's streams as it travels: flags, length, bytes. */
-export function envelope(message: Uint8Array): Buffer {
+export function envelope(message: Uint8Array, flags = 0): Buffer {
   const bytes = Buffer.allocUnsafe(HEAD_BYTES + message.length);
-  bytes.writeUInt8(0, 0);
+  bytes.writeUInt8(flags, 0);
   bytes.writeUInt32BE(message.length, 1);
   bytes.set(message, HEAD_BYTES);
   return bytes;
