@@ -278,7 +278,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
         .execute();
     },
   },
-  "0011-ssh-presence": {
+  "0009-ssh-presence": {
     async up(db: Kysely<unknown>) {
       await db.schema
         .createTable("ssh_connections")
