@@ -195,7 +195,9 @@ describe("before a session", () => {
 
   test("one that answers by another's nonce is given up", async () => {
     await using guest = await HostileGuest.start(async (port) => {
-      await port.send(Buffer.concat([KEY, Buffer.alloc(32, 2), (await port.nonce()).subarray(1)]));
+      const others = Buffer.from(await port.nonce());
+      others.writeUInt8(others.readUInt8(0) ^ 1, 0);
+      await port.send(Buffer.concat([KEY, others]));
     });
     const deadline = { timeoutMs: 50 };
     const socket = await connectUnix(guest.directory, AGENT_SOCKET, deadline);
