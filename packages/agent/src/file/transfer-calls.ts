@@ -19,7 +19,8 @@ export function transferCalls(context: FileContext) {
   return {
     beginUpload: (request) =>
       atPath(request.path, async () => {
-        const { mode, user, modifiedAt, replaceMode, idempotencyKey: key, checksum } = request;
+        const { mode, user, modifiedAt, replaceMode, idempotencyKey: key } = request;
+        const { checksum, blockChecksum } = request;
         const file = {
           user: context.owner(user),
           mode: permissions(mode),
@@ -27,7 +28,7 @@ export function transferCalls(context: FileContext) {
           modifiedAt: modifiedAt && timestampMs(modifiedAt),
         };
         const spot = spotOf(context, request, file.user);
-        return { uploadId: await uploads.begin(spot, file, { key, checksum }) };
+        return { uploadId: await uploads.begin(spot, file, { key, checksum, blockChecksum }) };
       }),
 
     async uploadPart({ uploadId, offset, data }) {
@@ -42,8 +43,8 @@ export function transferCalls(context: FileContext) {
       return { received };
     },
 
-    async commitUpload({ uploadId, size, blocksSha256 }) {
-      return { info: await uploads.commit(uploadId, size, blocksSha256, look) };
+    async commitUpload({ uploadId, size, ...announced }) {
+      return { info: await uploads.commit(uploadId, size, announced, look) };
     },
 
     async abortUpload({ uploadId }) {

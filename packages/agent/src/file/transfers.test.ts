@@ -18,11 +18,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ErrorReason } from "@nullspace/proto";
 import { FileType, type TreeEntry, type TreeEntrySchema } from "@nullspace/proto/agent";
-import { array, assert, asyncProperty, boolean, constantFrom, tuple } from "fast-check";
+import { array, assert, asyncProperty, boolean, constantFrom, integer, tuple } from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startTestAgent, type TestAgent } from "../testing/agent.js";
 import type { Host } from "../testing/dial.js";
 import { reasonOf } from "../testing/output.js";
+import { ArrivalHash } from "./arrival-hash.js";
 import { BLOCK_BYTES, BlockHashes } from "./block-hashes.js";
 import { treeChecksum } from "./tree-entry.js";
 
@@ -62,7 +63,7 @@ describe("uploads", () => {
 
   test("are gone on with: what has arrived is told, and beginning again by a key finds it", async () => {
     const begin = () =>
-      host.file.beginUpload({ path: at("big"), idempotencyKey: "k1", checksum: true });
+      host.file.beginUpload({ path: at("big"), idempotencyKey: "k1", blockChecksum: true });
     const { uploadId } = await begin();
     await host.file.uploadPart({ uploadId, offset: 0n, data: data.subarray(0, 1_000_000) });
     await host.file.uploadPart({ uploadId, offset: 2_000_000n, data: data.subarray(2_000_000) });
@@ -89,16 +90,17 @@ describe("uploads", () => {
     expect(readdirSync(folder)).toEqual(["big"]);
   });
 
-  test("with another checksum are not put in place, and leave nothing", async () => {
-    const { uploadId } = await host.file.beginUpload({ path: at("big"), checksum: true });
-    await host.file.uploadPart({ uploadId, data: data.subarray(0, 1000) });
-    const commit = host.file.commitUpload({
-      uploadId,
-      size: 1000n,
-      blocksSha256: blocksSha256(data),
-    });
-    expect(await reasonOf(commit)).toBe(ErrorReason.CHECKSUM_MISMATCH);
-    expect(readdirSync(folder)).toEqual([]);
+  test.each([
+    ["", { sha256: sha256(data) }],
+    [" of blocks", { blocksSha256: blocksSha256(data) }],
+  ])("with another checksum%s are not put in place, and leave nothing", async (_, other) => {
+    for (const announced of [{}, { checksum: true, blockChecksum: true }]) {
+      const { uploadId } = await host.file.beginUpload({ path: at("big"), ...announced });
+      await host.file.uploadPart({ uploadId, data: data.subarray(0, 1000) });
+      const commit = host.file.commitUpload({ uploadId, size: 1000n, ...other });
+      expect(await reasonOf(commit)).toBe(ErrorReason.CHECKSUM_MISMATCH);
+      expect(readdirSync(folder)).toEqual([]);
+    }
   });
 
   test("keep time and permissions where they are told to, below a folder of any name", async () => {
@@ -120,6 +122,18 @@ describe("uploads", () => {
   test.each(["../x", "a/../x", "/x", "a//x", "a/", "."])("%j is no path below", async (path) => {
     const begin = host.file.beginUpload({ path: folder, below: bytes(path) });
     expect(await reasonOf(begin)).toBe(ErrorReason.INVALID_ARGUMENT);
+  });
+
+  test("a hash of pieces in any order, some of them twice, is the hash of the file", async () => {
+    await assert(
+      asyncProperty(array(integer({ min: 0, max: 19 }), { maxLength: 60 }), async (order) => {
+        const file = randomBytes(195);
+        const hash = new ArrivalHash();
+        for (const piece of order) hash.add(piece * 10, file.subarray(piece * 10, piece * 10 + 10));
+        const read = async (buffer: Buffer, offset: number) => file.copy(buffer, 0, offset);
+        expect(await hash.digest(file.length, read)).toEqual(sha256(file));
+      }),
+    );
   });
 
   test("a checksum of pieces in any order, some of them twice, is that of the file", async () => {

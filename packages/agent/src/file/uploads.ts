@@ -6,6 +6,7 @@ import { Fault } from "@nullspace/proto/fault";
 import { randomBytes } from "../guest/random.js";
 import type { Spot } from "./anchor.js";
 import { ByteRanges, type ByteRange } from "./byte-ranges.js";
+import { ArrivalHash } from "./arrival-hash.js";
 import { BlockHashes } from "./block-hashes.js";
 import { atPath } from "./file-fault.js";
 import type { FileInfo } from "./file-info.js";
@@ -24,19 +25,28 @@ interface Upload {
   file: NewFile;
   replacement: Replacement;
   ranges: ByteRanges;
-  hashes: BlockHashes | undefined;
+  hash: ArrivalHash | undefined;
+  blocks: BlockHashes | undefined;
   key: string;
   expiry: NodeJS.Timeout;
   /** A commit on its way: one that is repeated gets its answer. */
   committing?: Promise<FileInfo>;
 }
 
+/** What an upload is to be; see CommitUpload. */
+export interface Checksums {
+  sha256: Uint8Array;
+  blocksSha256: Uint8Array;
+}
+
 /** How an upload is begun. */
 export interface UploadOptions {
   /** Beginning again with the same key, unless it is empty, gives the same upload. */
   key?: string;
-  /** The commit will bring a checksum. */
+  /** The commit will bring a checksum of the whole. */
   checksum?: boolean;
+  /** The commit will bring a checksum of its blocks. */
+  blockChecksum?: boolean;
 }
 
 /** Files that arrive in parts. */
@@ -66,13 +76,14 @@ export class Uploads {
   }
 
   /** Begins an upload to a spot, which is the upload's from now on, and returns its id. */
-  begin(spot: Spot, file: NewFile, { key = "", checksum = false }: UploadOptions = {}) {
+  begin(spot: Spot, file: NewFile, options: UploadOptions = {}) {
+    const { key = "" } = options;
     const known = key === "" ? undefined : this.#byKey.get(key);
     if (known !== undefined) {
       spot[Symbol.dispose]();
       return known;
     }
-    const begun = this.#begin(spot, file, key, checksum);
+    const begun = this.#begin(spot, file, options);
     if (key === "") return begun;
     this.#byKey.set(key, begun);
     begun.catch(() => this.#byKey.delete(key));
@@ -81,7 +92,7 @@ export class Uploads {
 
   /** Writes a part. The same part may come again. */
   async write(id: string, offset: bigint, data: Uint8Array): Promise<void> {
-    const { replacement, ranges, hashes, expiry } = this.#get(id);
+    const { replacement, ranges, hash, blocks, expiry } = this.#get(id);
     expiry.refresh();
     const start = Number(offset);
     if (!Number.isSafeInteger(start + data.length) || ranges.count > MOST_GAPS) {
@@ -90,8 +101,9 @@ export class Uploads {
         details: { field: "offset" },
       });
     }
+    hash?.add(start, data);
     await Promise.all([
-      hashes?.add(start, data),
+      blocks?.add(start, data),
       atPath(replacement.spot.path, () => replacement.write(data, start)),
     ]);
     ranges.add(start, start + data.length);
@@ -106,7 +118,7 @@ export class Uploads {
    * Puts the upload in its place. An upload that is refused stays, to be
    * completed. Committing again gives the same answer.
    *
-   * @param sha256 of the SHA-256s of its blocks; empty where nobody knows.
+   * @param announced what it is to be; empty where nobody knows.
    * @param look tells what the place is like.
    * @throws Fault UPLOAD_INCOMPLETE unless exactly the bytes from 0 to size have arrived.
    * @throws Fault CHECKSUM_MISMATCH; the upload is dropped.
@@ -114,13 +126,13 @@ export class Uploads {
   async commit(
     id: string,
     size: bigint,
-    sha256: Uint8Array,
+    announced: Checksums,
     look: (spot: Spot) => Promise<FileInfo>,
   ): Promise<FileInfo> {
     const known = this.#committed.get(id);
     if (known !== undefined) return known;
     const upload = this.#get(id);
-    upload.committing ??= this.#commit(id, upload, size, sha256, look).finally(() => {
+    upload.committing ??= this.#commit(id, upload, size, announced, look).finally(() => {
       delete upload.committing;
     });
     return upload.committing;
@@ -137,7 +149,8 @@ export class Uploads {
     rmSync(join(this.#folder, id), { force: true });
   }
 
-  async #begin(spot: Spot, file: NewFile, key: string, checksum: boolean): Promise<string> {
+  async #begin(spot: Spot, file: NewFile, options: UploadOptions): Promise<string> {
+    const { key = "", checksum = false, blockChecksum = false } = options;
     const folder = await readlink(spot.folder.path, { encoding: "buffer" });
     const replacement = await Replacement.begin(spot);
     const id = randomBytes(16).toString("hex");
@@ -145,16 +158,18 @@ export class Uploads {
     writeFileSync(join(this.#folder, id), leftover, { mode: 0o600 });
     const expiry = setTimeout(() => void this.abort(id).catch(this.#onError), this.#expiresMs);
     expiry.unref();
-    const hashes = checksum ? new BlockHashes() : undefined;
-    this.#uploads.set(id, { file, replacement, ranges: new ByteRanges(), hashes, key, expiry });
+    const hash = checksum ? new ArrivalHash() : undefined;
+    const blocks = blockChecksum ? new BlockHashes() : undefined;
+    const ranges = new ByteRanges();
+    this.#uploads.set(id, { file, replacement, ranges, hash, blocks, key, expiry });
     return id;
   }
 
   async #commit(
     id: string,
-    { file, replacement, ranges, hashes }: Upload,
+    { file, replacement, ranges, hash, blocks }: Upload,
     size: bigint,
-    sha256: Uint8Array,
+    { sha256, blocksSha256 }: Checksums,
     look: (spot: Spot) => Promise<FileInfo>,
   ): Promise<FileInfo> {
     if (!ranges.areExactly(Number(size))) {
@@ -164,13 +179,17 @@ export class Uploads {
         { remedy: "Send the missing parts and commit again.", details: { upload_id: id } },
       );
     }
-    if (sha256.length > 0) {
+    const hashes = [
+      [sha256, hash ?? new ArrivalHash()],
+      [blocksSha256, blocks ?? new BlockHashes()],
+    ] as const;
+    for (const [wanted, made] of hashes) {
+      if (wanted.length === 0) continue;
       const read = (buffer: Buffer, offset: number) => replacement.read(buffer, offset);
-      const actual = await (hashes ?? new BlockHashes()).digest(Number(size), read);
-      if (!actual.equals(sha256)) {
-        await this.abort(id);
-        throw checksumMismatch(replacement.spot.path);
-      }
+      const actual = await made.digest(Number(size), read);
+      if (actual.equals(wanted)) continue;
+      await this.abort(id);
+      throw checksumMismatch(replacement.spot.path);
     }
     const info = await atPath(replacement.spot.path, async () => {
       await replacement.commit(file);

@@ -101,7 +101,7 @@ async function rehearseTransfers(files: Client<typeof FileService>, path: string
   ];
   await files.writeTree({ path, entries, sha256 });
   for await (const message of files.readTree({ path })) void message;
-  const upload = { path: join(path, "uploaded"), checksum: true };
+  const upload = { path: join(path, "uploaded"), blockChecksum: true };
   const { uploadId } = await files.beginUpload(upload);
   await files.uploadPart({ uploadId, data: PART });
   await files.commitUpload({ uploadId, size: BigInt(PART.length), blocksSha256 });

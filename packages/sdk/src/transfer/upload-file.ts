@@ -67,7 +67,7 @@ export async function uploadOpenFile(
     ...rest,
     replaceMode: true,
     modifiedAt: timestampFromMs(Math.floor(modifiedAtMs)),
-    checksum: true,
+    blockChecksum: true,
     idempotencyKey: options.idempotencyKey ?? randomKey(),
   };
   const mayExist = options.uploadId !== undefined || options.idempotencyKey !== undefined;
