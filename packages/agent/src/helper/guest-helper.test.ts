@@ -1,8 +1,11 @@
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
 import { PtyServiceCreateRequestSchema, StartRequestSchema } from "@nullspace/proto/agent";
 import * as fc from "fast-check";
@@ -49,42 +52,70 @@ async function follow(table: ProcessTable, pid: number, offset = 0) {
   throw new Error("no exit");
 }
 
-describe("an agent that is restarted", () => {
-  // The former agent is no process of its own here, and now and then reads the pipes before the new one.
-  test(
-    "finds the processes of the former one, their output and their ends",
-    { retry: 8 },
-    async () => {
-      const first = await open(false);
-      const table = openTable(first);
-      const start = (command: string) =>
-        table.start(create(StartRequestSchema, { command, cwd: "/", stdin: true }));
-      const script = 'echo first; read word; echo "$word"; exit 4';
-      const { pid } = await start(script);
-      const { pid: ended } = await start("kill -9 $$");
-      await follow(table, ended);
-      const { pid: ending } = await start("read word; echo last words; exit 9");
-      await table.get(ending).sendInput(Buffer.from("x\n"));
-      // As a crash: nothing is said, the connection is gone.
-      await first[Symbol.asyncDispose]();
+const READER = 'echo first; read word; echo "$word"; exit 4';
 
-      const second = await open(false);
-      try {
-        expect(second.pid).toBe(first.pid);
-        const again = openTable(second);
-        expect(again.list().map((process) => process.pid)).not.toContain(ended);
-        expect(again.get(pid).describe()).toMatchObject({ command: script, cwd: "/" });
-        await again.get(pid).sendInput(Buffer.from("second\n"));
-        const { text, exit } = await follow(again, pid, 100_000);
-        expect(text).toMatch(/^<dropped>(first\n)?second\n$/);
-        expect(exit.exitCode).toBe(4);
-        expect((await follow(again, ending)).exit.exitCode).toBe(9);
-      } finally {
-        process.kill(second.pid, "SIGKILL");
-        await expect(second.lost).rejects.toThrow(/ended/);
-      }
-    },
-  );
+/** What an agent does until it is killed, as a program: here its end could not be had. */
+const FORMER_AGENT = `
+  import { create } from "@bufbuild/protobuf";
+  import { StartRequestSchema } from "@nullspace/proto/agent";
+  import { StateStore } from "./dist/guest/state.js";
+  import { UserDatabase } from "./dist/guest/users.js";
+  import { GuestHelper } from "./dist/helper/guest-helper.js";
+  import { ProcessTable } from "./dist/process/process-table.js";
+  const [, program, folder, user, reader] = process.argv;
+  const helper = await GuestHelper.open({ program, stateFolder: folder, root: folder, test: false });
+  const table = new ProcessTable(helper, new UserDatabase(user), new StateStore(folder + "/state"), console.error);
+  const start = async (command) =>
+    (await table.start(create(StartRequestSchema, { command, cwd: "/", stdin: true }))).pid;
+  const reading = await start(reader);
+  const ended = await start("kill -9 $$");
+  for await (const event of table.get(ended).follow(0, new AbortController().signal)) void event;
+  const ending = await start("read word; echo last words; exit 9");
+  await table.get(ending).sendInput(Buffer.from("x\\n"));
+  console.log(JSON.stringify({ helperPid: helper.pid, reading, ended, ending }));
+  process.kill(process.pid, "SIGKILL");
+`;
+
+interface Left {
+  helperPid: number;
+  /** Reads a line that nobody has sent yet. */
+  reading: number;
+  /** Has ended, and the former agent knew. */
+  ended: number;
+  /** Ends, and perhaps it did not. */
+  ending: number;
+}
+
+/** Runs the former agent, and says what it left. */
+async function crash(): Promise<Left> {
+  const args = [helperProgram(), folder, userInfo().username, READER];
+  const agent = spawn(process.execPath, ["--input-type=module", "-e", FORMER_AGENT, ...args], {
+    cwd: fileURLToPath(new URL("../..", import.meta.url)),
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  // The helper outlives it, and has its standard error alone.
+  const left = await text(agent.stdout);
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- It is what the program above prints.
+  return JSON.parse(left) as Left;
+}
+
+test("an agent that is restarted finds the processes of the former one, their output and their ends", async () => {
+  const { helperPid, reading, ended, ending } = await crash();
+  const helper = await open(false);
+  try {
+    expect(helper.pid).toBe(helperPid);
+    const table = openTable(helper);
+    expect(table.list().map((process) => process.pid)).not.toContain(ended);
+    expect(table.get(reading).describe()).toMatchObject({ command: READER, cwd: "/" });
+    await table.get(reading).sendInput(Buffer.from("second\n"));
+    const { text: output, exit } = await follow(table, reading, 100_000);
+    expect(output).toMatch(/^<dropped>(first\n)?second\n$/);
+    expect(exit.exitCode).toBe(4);
+    expect((await follow(table, ending)).exit.exitCode).toBe(9);
+  } finally {
+    process.kill(helper.pid, "SIGKILL");
+    await expect(helper.lost).rejects.toThrow(/ended/);
+  }
 });
 
 describe("a terminal", () => {
