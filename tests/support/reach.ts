@@ -17,7 +17,7 @@ export interface Target {
 
 /** Tries targets as root of the guest, who has given itself IPv6. Prints one line each. */
 const PROGRAM = `
-import json, os, socket, struct, subprocess, sys, threading
+import errno, json, os, socket, struct, subprocess, sys, threading
 targets = json.loads(sys.argv[1])
 results = [None] * len(targets)
 def sh(line): subprocess.run(line, shell=True, stderr=subprocess.DEVNULL)
@@ -60,7 +60,8 @@ def attempt(t):
         return "answered"
     except (TimeoutError, socket.timeout): return "silence"
     except socket.gaierror as e: return "no such name" if e.errno in (socket.EAI_NONAME, -5) else f"gai {e.errno}"
-    except OSError as e: return os.strerror(e.errno or 0)
+    # A refusal that comes while Python looks whether it is connected counts as a success there; it has no peer.
+    except OSError as e: return "silence" if e.errno == errno.ENOTCONN else os.strerror(e.errno or 0)
 def work(i, t): results[i] = attempt(t)
 threads = [threading.Thread(target=work, args=(i, t)) for i, t in enumerate(targets)]
 for thread in threads: thread.start()
