@@ -5,3 +5,4 @@ export * from "./gen/nullspace/agent/v1/process_pb.js";
 export * from "./gen/nullspace/agent/v1/pty_pb.js";
 export * from "./gen/nullspace/agent/v1/sshd_pb.js";
 export * from "./gen/nullspace/agent/v1/system_pb.js";
+export * from "./upload-blocks.js";

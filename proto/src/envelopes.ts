@@ -1,14 +1,15 @@
 /** Of an envelope that holds how a call ended in place of a message. */
 export const END_OF_CALL = 2;
 
-const HEAD_BYTES = 5;
+/** Flags and length before each message. */
+export const ENVELOPE_HEAD_BYTES = 5;
 
 /** A message of the Connect protocol's streams as it travels: flags, length, bytes. */
 export function envelope(message: Uint8Array, flags = 0): Buffer {
-  const bytes = Buffer.allocUnsafe(HEAD_BYTES + message.length);
+  const bytes = Buffer.allocUnsafe(ENVELOPE_HEAD_BYTES + message.length);
   bytes.writeUInt8(flags, 0);
   bytes.writeUInt32BE(message.length, 1);
-  bytes.set(message, HEAD_BYTES);
+  bytes.set(message, ENVELOPE_HEAD_BYTES);
   return bytes;
 }
 
@@ -19,7 +20,7 @@ export class EnvelopeReader {
   #kept: Buffer[] = [];
   #keptBytes = 0;
   /** Bytes that must be there before there is anything to do. */
-  #needed = HEAD_BYTES;
+  #needed = ENVELOPE_HEAD_BYTES;
 
   /** @param mostBytes Longest content of an envelope. */
   constructor(mostBytes: number, onEnvelope: (flags: number, content: Buffer) => void) {
@@ -38,15 +39,15 @@ export class EnvelopeReader {
     if (this.#keptBytes < this.#needed) return;
     let bytes = this.#kept.length === 1 ? piece : Buffer.concat(this.#kept, this.#keptBytes);
     for (;;) {
-      const length = this.#needed === HEAD_BYTES ? this.#contentLength(bytes) : undefined;
-      if (length !== undefined) this.#needed = HEAD_BYTES + length;
+      const length = this.#needed === ENVELOPE_HEAD_BYTES ? this.#contentLength(bytes) : undefined;
+      if (length !== undefined) this.#needed = ENVELOPE_HEAD_BYTES + length;
       if (bytes.length < this.#needed) break;
-      const content = bytes.subarray(HEAD_BYTES, this.#needed);
+      const content = bytes.subarray(ENVELOPE_HEAD_BYTES, this.#needed);
       const flags = bytes.readUInt8(0);
       bytes = bytes.subarray(this.#needed);
-      this.#needed = HEAD_BYTES;
+      this.#needed = ENVELOPE_HEAD_BYTES;
       this.#onEnvelope(flags, content);
-      if (bytes.length < HEAD_BYTES) break;
+      if (bytes.length < ENVELOPE_HEAD_BYTES) break;
     }
     this.#kept = bytes.length === 0 ? [] : [bytes];
     this.#keptBytes = bytes.length;

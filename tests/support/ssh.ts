@@ -80,8 +80,7 @@ export class SshClient implements AsyncDisposable {
       BatchMode: "yes",
       ProxyCommand: parts.proxy ?? proxy,
     };
-    const pairs = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-    return ["-F", "none", ...pairs];
+    return ["-F", "none", ...optionsOf(settings)];
   }
 
   /** Starts stock ssh. */
@@ -111,6 +110,11 @@ export class SshClient implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+/** Settings as options on a command line. */
+function optionsOf(settings: Readonly<Record<string, string>>): string[] {
+  return Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
 }
 
 /** Makes a key pair and gives its public part. */
@@ -213,12 +217,15 @@ export class SharedConnection implements AsyncDisposable {
 
   /** Opens it, and waits until others can share it. */
   static async open(client: SshClient): Promise<SharedConnection> {
-    const settings = { ControlMaster: "yes", ServerAliveInterval: "2", ServerAliveCountMax: "3" };
-    const options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-    const socket = ["-o", `ControlPath=${client.path("control")}`];
-    // Its own session tells that it is there, and holds it open.
-    const command = ["-o", "ControlPersist=no", client.machineId, "echo ready; exec cat"];
-    const master = client.start([...options, ...socket, ...command]);
+    const options = optionsOf({
+      ControlMaster: "yes",
+      ControlPath: client.path("control"),
+      // Its own session tells that it is there, and holds it open.
+      ControlPersist: "no",
+      ServerAliveInterval: "2",
+      ServerAliveCountMax: "3",
+    });
+    const master = client.start([...options, client.machineId, "echo ready; exec cat"]);
     await EchoSession.start(master);
     return new SharedConnection(client, master);
   }
@@ -235,8 +242,10 @@ export class SharedConnection implements AsyncDisposable {
 
   /** Starts `ssh` or `sftp`, which take this connection and open none. */
   start(program: "ssh" | "sftp", args: readonly string[]): ChildProcess {
-    const shared = { ControlPath: this.#client.path("control"), ProxyCommand: "false" };
-    const options = Object.entries(shared).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+    const options = optionsOf({
+      ControlPath: this.#client.path("control"),
+      ProxyCommand: "false",
+    });
     // The first of an option counts.
     return this.#client.spawn(program, [...options, ...this.#client.options(), ...args]);
   }

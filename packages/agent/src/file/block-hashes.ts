@@ -1,9 +1,7 @@
 import { createHash, webcrypto } from "node:crypto";
+import { UPLOAD_BLOCK_BYTES as BLOCK_BYTES } from "@nullspace/proto/agent";
 
 const { subtle } = webcrypto;
-
-/** Bytes of a block; the last one of a file may have fewer. */
-export const BLOCK_BYTES = 1 << 20;
 
 /** Fills a buffer from an offset on, and tells how many bytes there were. */
 export type ReadBack = (buffer: Buffer, offset: number) => Promise<number>;

@@ -17,14 +17,19 @@ import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ErrorReason } from "@nullspace/proto";
-import { FileType, type TreeEntry, type TreeEntrySchema } from "@nullspace/proto/agent";
+import {
+  FileType,
+  type TreeEntry,
+  type TreeEntrySchema,
+  UPLOAD_BLOCK_BYTES,
+} from "@nullspace/proto/agent";
 import { array, assert, asyncProperty, boolean, constantFrom, integer, tuple } from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startTestAgent, type TestAgent } from "../testing/agent.js";
 import type { Host } from "../testing/dial.js";
 import { reasonOf } from "../testing/output.js";
 import { ArrivalHash } from "./arrival-hash.js";
-import { BLOCK_BYTES, BlockHashes } from "./block-hashes.js";
+import { BlockHashes } from "./block-hashes.js";
 import { treeChecksum } from "./tree-entry.js";
 
 type Entry = MessageInitShape<typeof TreeEntrySchema>;
@@ -51,8 +56,8 @@ const at = (...parts: string[]) => join(folder, ...parts);
 const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest();
 function blocksSha256(file: Buffer): Buffer {
   const hashes: Buffer[] = [];
-  for (let at = 0; at < file.length; at += BLOCK_BYTES) {
-    hashes.push(sha256(file.subarray(at, at + BLOCK_BYTES)));
+  for (let at = 0; at < file.length; at += UPLOAD_BLOCK_BYTES) {
+    hashes.push(sha256(file.subarray(at, at + UPLOAD_BLOCK_BYTES)));
   }
   return sha256(Buffer.concat(hashes));
 }
@@ -137,15 +142,15 @@ describe("uploads", () => {
   });
 
   test("a checksum of pieces in any order, some of them twice, is that of the file", async () => {
-    const size = 2.5 * BLOCK_BYTES;
+    const size = 2.5 * UPLOAD_BLOCK_BYTES;
     // Blocks as they are, halves of them, and what lies across two.
     const pieces = [
-      [0, BLOCK_BYTES],
-      [BLOCK_BYTES, BLOCK_BYTES],
-      [2 * BLOCK_BYTES, size - 2 * BLOCK_BYTES],
-      [0, BLOCK_BYTES / 2],
-      [BLOCK_BYTES / 2, BLOCK_BYTES / 2],
-      [BLOCK_BYTES - 10, 20],
+      [0, UPLOAD_BLOCK_BYTES],
+      [UPLOAD_BLOCK_BYTES, UPLOAD_BLOCK_BYTES],
+      [2 * UPLOAD_BLOCK_BYTES, size - 2 * UPLOAD_BLOCK_BYTES],
+      [0, UPLOAD_BLOCK_BYTES / 2],
+      [UPLOAD_BLOCK_BYTES / 2, UPLOAD_BLOCK_BYTES / 2],
+      [UPLOAD_BLOCK_BYTES - 10, 20],
     ] as const;
     const order = array(tuple(constantFrom(...pieces), boolean()), { maxLength: 12 });
     await assert(

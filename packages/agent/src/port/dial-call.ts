@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { endStreamToJson } from "@connectrpc/connect/protocol-connect";
+import { contentTypeStreamProto, endStreamToJson } from "@connectrpc/connect/protocol-connect";
 import { ErrorReason } from "@nullspace/proto";
 import {
   type DialOpen,
@@ -14,7 +14,6 @@ import { Fault, mapError } from "@nullspace/proto/fault";
 import { dialPort } from "./dialing.js";
 
 const PATH = `/${PortService.typeName}/${PortService.method.dial.name}`;
-const CONTENT_TYPE = "application/connect+proto";
 /** Longest message that is read; the server's are far shorter. */
 const MOST_MESSAGE_BYTES = 1 << 20;
 
@@ -35,7 +34,7 @@ export function takeDial(
 ): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => boolean {
   return (stream, headers) => {
     if (headers[":path"] !== PATH || headers[":method"] !== "POST") return false;
-    if (headers["content-type"] !== CONTENT_TYPE) return false;
+    if (headers["content-type"] !== contentTypeStreamProto) return false;
     if (headers["connect-content-encoding"] !== undefined) return false;
     new DialCall(stream, settled, onDefect).begin();
     return true;
@@ -208,7 +207,7 @@ class DialCall {
 
   #respond(): void {
     if (this.#stream.headersSent) return;
-    this.#stream.respond({ ":status": 200, "content-type": CONTENT_TYPE });
+    this.#stream.respond({ ":status": 200, "content-type": contentTypeStreamProto });
   }
 }
 

@@ -86,11 +86,9 @@ export class ProcessTable {
     const cwd = resolve(machine.cwd, request.cwd);
     const isShellLine = request.args.length === 0 && !request.exec;
     const env = environment(user, machine.envs, request.envs);
-    const argv = isShellLine
-      ? [this.#findShell(), "-c", request.command]
-      : [request.command, ...request.args];
-    const plain =
-      isShellLine && this.#findShell() === BASH ? plainWords(request.command, env) : undefined;
+    const shell = this.#findShell();
+    const argv = isShellLine ? [shell, "-c", request.command] : [request.command, ...request.args];
+    const plain = isShellLine && shell === BASH ? plainWords(request.command, env) : undefined;
     rejectUnusable({ command: request.command, args: `.${request.args.join("")}`, cwd });
     const isShown = listed || terminal !== undefined;
     const description: ProcessDescription = {

@@ -16,10 +16,12 @@ import {
 } from "@connectrpc/connect";
 import {
   codeToHttpStatus,
-  endStreamFlag,
+  contentTypeStreamProto,
+  contentTypeUnaryProto,
   endStreamToJson,
   errorToJsonBytes,
 } from "@connectrpc/connect/protocol-connect";
+import { END_OF_CALL, envelope, ENVELOPE_HEAD_BYTES } from "@nullspace/proto/envelopes";
 import { mapError } from "@nullspace/proto/fault";
 import { CallContext } from "./call-context.js";
 
@@ -27,10 +29,6 @@ type MethodSpec = ReturnType<typeof createServiceImplSpec>["methods"][string];
 type UnarySpec = Extract<MethodSpec, { kind: "unary" }>;
 type StreamSpec = Extract<MethodSpec, { kind: "server_streaming" }>;
 
-/** Flags and length before each message of a stream. */
-const ENVELOPE_BYTES = 5;
-const UNARY_TYPE = "application/proto";
-const STREAM_TYPE = "application/connect+proto";
 /** Headers that ask for more than is done here. */
 const UNUSUAL = ["content-encoding", "connect-content-encoding"] as const;
 
@@ -71,7 +69,7 @@ export class ShortWay {
   take(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): boolean {
     const spec = this.#methods.get(headers[":path"] ?? "");
     if (spec === undefined || headers[":method"] !== "POST") return false;
-    const type = spec.kind === "unary" ? UNARY_TYPE : STREAM_TYPE;
+    const type = spec.kind === "unary" ? contentTypeUnaryProto : contentTypeStreamProto;
     if (headers["content-type"] !== type) return false;
     if (UNUSUAL.some((name) => headers[name] !== undefined)) return false;
     const timeout = headers["connect-timeout-ms"];
@@ -92,7 +90,7 @@ export class ShortWay {
 
   async #unary(spec: UnarySpec, stream: ServerHttp2Stream, context: CallContext): Promise<void> {
     let status = 200;
-    let type = UNARY_TYPE;
+    let type = contentTypeUnaryProto;
     let body: Uint8Array;
     try {
       const bytes = await this.#receive(stream, this.#options.readMaxBytes);
@@ -117,7 +115,7 @@ export class ShortWay {
   async #stream(spec: StreamSpec, stream: ServerHttp2Stream, context: CallContext): Promise<void> {
     let error: ConnectError | undefined;
     try {
-      const most = this.#options.readMaxBytes + ENVELOPE_BYTES;
+      const most = this.#options.readMaxBytes + ENVELOPE_HEAD_BYTES;
       const bytes = await this.#receive(stream, most);
       if (bytes === undefined) return;
       await this.#options.settled();
@@ -131,7 +129,7 @@ export class ShortWay {
           if (stream.destroyed || stream.closed) return;
           if (next.done === true) break;
           begin(stream, context);
-          const message = envelope(0, serialize(spec.method.output, next.value));
+          const message = envelope(serialize(spec.method.output, next.value));
           await room;
           if (stream.destroyed || stream.closed) return;
           room = stream.write(message) ? undefined : writable(stream);
@@ -146,7 +144,7 @@ export class ShortWay {
     if (stream.destroyed || stream.closed) return;
     begin(stream, context);
     const end = endStreamToJson(context.answered.trailer ?? new Headers(), error, undefined);
-    stream.end(envelope(endStreamFlag, Buffer.from(JSON.stringify(end))));
+    stream.end(envelope(Buffer.from(JSON.stringify(end)), END_OF_CALL));
   }
 
   /** The body of a request; nothing when its caller has gone before its end. */
@@ -196,17 +194,10 @@ function serialize<Desc extends DescMessage>(
 /** The one message of a request of a stream. */
 function unwrap(bytes: Buffer): Buffer {
   const isWhole =
-    bytes.length >= ENVELOPE_BYTES && bytes.length === ENVELOPE_BYTES + bytes.readUInt32BE(1);
-  if (isWhole && bytes[0] === 0) return bytes.subarray(ENVELOPE_BYTES);
+    bytes.length >= ENVELOPE_HEAD_BYTES &&
+    bytes.length === ENVELOPE_HEAD_BYTES + bytes.readUInt32BE(1);
+  if (isWhole && bytes[0] === 0) return bytes.subarray(ENVELOPE_HEAD_BYTES);
   throw new ConnectError("the request is not one whole message", Code.InvalidArgument);
-}
-
-function envelope(flags: number, message: Uint8Array): Buffer {
-  const bytes = Buffer.allocUnsafe(ENVELOPE_BYTES + message.length);
-  bytes[0] = flags;
-  bytes.writeUInt32BE(message.length, 1);
-  bytes.set(message, ENVELOPE_BYTES);
-  return bytes;
 }
 
 function headOf(status: number, type: string, header: Headers | undefined): OutgoingHttpHeaders {
@@ -214,7 +205,8 @@ function headOf(status: number, type: string, header: Headers | undefined): Outg
 }
 
 function begin(stream: ServerHttp2Stream, context: CallContext): void {
-  if (!stream.headersSent) stream.respond(headOf(200, STREAM_TYPE, context.answered.header));
+  if (!stream.headersSent)
+    stream.respond(headOf(200, contentTypeStreamProto, context.answered.header));
 }
 
 /** Resolves when more may be written, or nobody reads any more. */

@@ -7,6 +7,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
+import { contentTypeStreamProto } from "@connectrpc/connect/protocol-connect";
 import {
   AdoptRequestSchema,
   DialRequestSchema,
@@ -117,7 +118,7 @@ async function rehearseDial(session: ClientHttp2Session): Promise<void> {
   const call = session.request({
     ":method": "POST",
     ":path": `/${PortService.typeName}/${PortService.method.dial.name}`,
-    "content-type": "application/connect+proto",
+    "content-type": contentTypeStreamProto,
   });
   const send = (message: NonNullable<MessageInitShape<typeof DialRequestSchema>["message"]>) =>
     call.write(envelope(toBinary(DialRequestSchema, create(DialRequestSchema, { message }))));

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { UPLOAD_BLOCK_BYTES } from "@nullspace/proto/agent";
 import type { AgentConnection } from "../connection.js";
 import { FileUploadError, InvalidArgumentError, NullspaceError, TimeoutError } from "../errors.js";
 import { abortUpload } from "../files/abort-upload.js";
@@ -10,8 +11,8 @@ import { isTransient, REATTACH_RETRIES } from "../retry.js";
 import { Lanes } from "./lanes.js";
 import type { UploadFileOptions, UploadFileResult } from "./options.js";
 
-/** Bytes in one part: the most that the machine takes, and what it makes checksums of. */
-const PART_BYTES = 1 << 20;
+/** The most that the machine takes, and what it makes checksums of. */
+const PART_BYTES = UPLOAD_BLOCK_BYTES;
 
 /** Parts on their way at a time. */
 const PARTS_IN_FLIGHT = 4;

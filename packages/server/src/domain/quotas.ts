@@ -11,7 +11,6 @@ interface Quota {
   readonly limit: keyof ProjectLimits;
   readonly used: (usage: ProjectUsage) => number;
   readonly unit: string;
-  readonly remedy: string;
 }
 
 const REMEDY =
@@ -20,13 +19,12 @@ const SSH_REMEDY =
   "Close some, let several sessions share one with ControlMaster, or have an operator raise the limit.";
 
 const MACHINES: readonly Quota[] = [
-  { limit: "machines", used: ({ machines }) => machines, unit: "machines", remedy: REMEDY },
-  { limit: "vcpus", used: ({ vcpus }) => vcpus, unit: "virtual CPUs", remedy: REMEDY },
+  { limit: "machines", used: ({ machines }) => machines, unit: "machines" },
+  { limit: "vcpus", used: ({ vcpus }) => vcpus, unit: "virtual CPUs" },
   {
     limit: "memoryMb",
     used: ({ memoryMb }) => memoryMb,
     unit: "MiB of memory",
-    remedy: REMEDY,
   },
 ];
 
@@ -35,14 +33,12 @@ const SNAPSHOTS: readonly Quota[] = [
     limit: "snapshots",
     used: ({ snapshots }) => snapshots,
     unit: "snapshots",
-    remedy: REMEDY,
   },
   // How large the next one gets is not known: the last one may go beyond.
   {
     limit: "snapshotMb",
     used: ({ snapshotBytes }) => Math.floor(snapshotBytes / MIB) + 1,
     unit: "MiB of snapshots",
-    remedy: REMEDY,
   },
 ];
 
@@ -51,7 +47,6 @@ const SSH_CONNECTIONS: readonly Quota[] = [
     limit: "sshConnections",
     used: ({ sshConnections }) => sshConnections,
     unit: "SSH connections",
-    remedy: SSH_REMEDY,
   },
 ];
 
@@ -67,9 +62,9 @@ export class Quotas {
 
   constructor(defaults: ProjectLimits) {
     this.#defaults = defaults;
-    this.machines = this.#admission(MACHINES);
-    this.snapshots = this.#admission(SNAPSHOTS);
-    this.sshConnections = this.#admission(SSH_CONNECTIONS);
+    this.machines = this.#admission(MACHINES, REMEDY);
+    this.snapshots = this.#admission(SNAPSHOTS, REMEDY);
+    this.sshConnections = this.#admission(SSH_CONNECTIONS, SSH_REMEDY);
   }
 
   /** The limits that count for a project. */
@@ -78,21 +73,21 @@ export class Quotas {
     return { ...this.#defaults, ...Object.fromEntries<number | undefined>(given) };
   }
 
-  #admission(quotas: readonly Quota[]): Admission {
+  #admission(quotas: readonly Quota[], remedy: string): Admission {
     return {
       applies: (own) => quotas.some(({ limit }) => (this.effective(own)[limit] ?? 0) > 0),
       check: (own, usage) => {
         const limits = this.effective(own);
         for (const quota of quotas) {
           const most = limits[quota.limit] ?? 0;
-          if (most > 0 && quota.used(usage) > most) throw exceeded(quota, most);
+          if (most > 0 && quota.used(usage) > most) throw exceeded(quota, most, remedy);
         }
       },
     };
   }
 }
 
-function exceeded({ limit, unit, remedy }: Quota, most: number): Fault {
+function exceeded({ limit, unit }: Quota, most: number, remedy: string): Fault {
   return new Fault(ErrorReason.QUOTA_EXCEEDED, `the project may have ${most} ${unit} at a time`, {
     remedy,
     details: { limit, most: String(most) },

@@ -2,14 +2,13 @@ import { once } from "node:events";
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
 import { Duplex } from "node:stream";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { endStreamFromJson } from "@connectrpc/connect/protocol-connect";
+import { contentTypeStreamProto, endStreamFromJson } from "@connectrpc/connect/protocol-connect";
 import { DialRequestSchema, DialResponseSchema, PortService } from "@nullspace/proto/agent";
 import { END_OF_CALL, envelope, EnvelopeReader } from "@nullspace/proto/envelopes";
 import { callAgent } from "../../channel/agent-call.js";
 import { agentFault, damagedAgent, lostAgent } from "../../channel/agent-fault.js";
 
 const PATH = `/${PortService.typeName}/${PortService.method.dial.name}`;
-const CONTENT_TYPE = "application/connect+proto";
 
 /** Longest part of what is written that goes in one message. */
 const MOST_WRITE_BYTES = 64 << 10;
@@ -77,7 +76,7 @@ function requestOn(session: ClientHttp2Session): ClientHttp2Stream {
     return callAgent(session, {
       ":method": "POST",
       ":path": PATH,
-      "content-type": CONTENT_TYPE,
+      "content-type": contentTypeStreamProto,
       "connect-protocol-version": "1",
     });
   } catch (error) {
@@ -104,7 +103,8 @@ class PortTunnel extends Duplex {
     // Told to who reads and writes, which may be nobody at that moment.
     this.on("error", () => undefined);
     call.on("response", ({ ":status": status, "content-type": type }) => {
-      if (status !== 200 || type !== CONTENT_TYPE) this.destroy(damagedAgent(`status ${status}`));
+      if (status !== 200 || type !== contentTypeStreamProto)
+        this.destroy(damagedAgent(`status ${status}`));
     });
     call.on("data", (piece: Buffer) => this.#take(piece));
     call.on("error", (error) => this.destroy(lostAgent(error)));

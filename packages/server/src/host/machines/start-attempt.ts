@@ -197,8 +197,15 @@ export class StartAttempt {
     }
     const { generation } = record;
     const rootDiskBytes = await this.#growDisk(alive);
-    const about = { envs, cwd, keepEnvironment, generation, rootDiskBytes };
-    const identity = { machineId, hostname, ...about };
+    const identity = {
+      machineId,
+      hostname,
+      envs,
+      cwd,
+      keepEnvironment,
+      generation,
+      rootDiskBytes,
+    };
     const { helper, agent } = machine;
     const adopter = { helper, nonce: agent.nonce, lead: clockLead };
     const [{ receipt, channelKey }] = await Promise.all([
